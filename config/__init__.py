@@ -1,0 +1,1 @@
+"""What surrounds the engine: settings, the Celery app, the connection to Redis, logging."""

@@ -1,0 +1,5 @@
+"""``python -m landmarq``."""
+
+from landmarq.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""The commands, a module per topic: each has ``register(app)``, and imports what is heavy inside its commands."""

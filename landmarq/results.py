@@ -1,0 +1,84 @@
+"""A Result JSON (see ``docs/cli.md``) as text: the same for ``recognize``, ``submit --wait`` and ``result``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+
+from landmarq.errors import ExitCode
+from landmarq.output import table
+
+Result = Mapping[str, Any]
+
+
+def result_code(result: Result) -> ExitCode:
+    """The exit code that a final result stands for."""
+    if result.get("state", "done") != "done":
+        return ExitCode.ERROR
+    return ExitCode.OK if result["landmark"] else ExitCode.UNKNOWN
+
+
+def percent(confidence: float) -> str:
+    """A confidence in [0, 1], never rounded up to a certainty."""
+    return f"{min(int(confidence * 1000) / 10, 99.9):.1f} %"
+
+
+def headline(name: str, result: Result) -> str:
+    """One line, in rich markup: the photograph and its landmark, or why there is none."""
+    landmark = result["landmark"]
+    if result.get("state", "done") != "done":
+        error = result.get("error") or {}
+        what = f"[red]{result['state']}[/]" + (f": {escape(str(error['message']))}" if error else "")
+    elif landmark is None:
+        reason = (result.get("reason") or {}).get("message")
+        what = "[yellow]unknown[/]" + (f" ({escape(reason)})" if reason else "")
+    else:
+        what = f"[bold green]{escape(landmark['title'])}[/]  {percent(landmark['confidence'])}"
+        what += f", {landmark['inliers']} inliers"
+    return f"{escape(name)}: {what}"
+
+
+def details(result: Result) -> RenderableType | None:
+    """The candidates as a table, and the time each stage took; None when there is neither."""
+    parts: list[RenderableType] = []
+    if result["candidates"]:
+        rows = table("candidate", "image", "inliers", "confidence", right=("inliers", "confidence"))
+        for candidate in result["candidates"]:
+            rows.add_row(
+                escape(candidate["title"]),
+                escape(candidate["image"]),
+                str(candidate["inliers"]),
+                percent(candidate["confidence"]),
+            )
+        parts.append(rows)
+    if result.get("landmark") and result["landmark"].get("latitude") is not None:
+        parts.append(f"at {result['landmark']['latitude']:.3f}, {result['landmark']['longitude']:.3f}")
+    times = timings(result)
+    if times:
+        parts.append(f"[dim]{times}[/]")
+    return Group(*parts) if parts else None
+
+
+def timings(result: Result) -> str:
+    """``extract 120 ms · match 5 ms · verify 3 ms``, without what was not measured."""
+    times = result.get("timings_ms") or {}
+    return " · ".join(f"{stage} {round(value)} ms" for stage, value in times.items() if value is not None)
+
+
+def seed_lines(name: str | None, result: Result, ordinals: Mapping[str, int]) -> RenderableType:
+    """The answer as the original blog post printed it: images by ordinal, and the best guess counted from one."""
+    scores = [
+        {"index": ordinals[candidate["image"]], "inliers": candidate["inliers"]} for candidate in result["candidates"]
+    ]
+    lines = [escape(str(scores))]
+    if result["landmark"]:
+        number = ordinals[result["candidates"][0]["image"]] + 1
+        # "The Colosseum, Rome, Italy" is "The Colosseum — Rome, Italy" there.
+        title = result["landmark"]["title"].replace(", ", " — ", 1)
+        lines.append(escape(f"Best guess for this image: {number}. {title}"))
+    else:
+        lines.append("No guess for this image.")
+    return "\n".join([*([escape(name)] if name else []), *lines])

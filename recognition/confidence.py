@@ -1,0 +1,56 @@
+"""From scores to a calibrated probability that the named landmark is right (Platt, "Probabilistic outputs for
+support vector machines", 1999: a logistic curve fitted on answers that were judged)."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """P(right) = logistic(intercept + best * ln(1 + score) + second * ln(1 + score of the second landmark))."""
+
+    intercept: float
+    best: float
+    second: float
+
+    def probability(self, best: float, second: float) -> float:
+        """In [0, 1], for the scores (>= 0) of a landmark and of the best other one."""
+        if best <= 0:
+            return 0.0
+        return 1 / (1 + math.exp(-(self.intercept + self.best * math.log1p(best) + self.second * math.log1p(second))))
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self))
+
+
+def load(extractor: str) -> Calibration:
+    """The shipped calibration of an extractor (its name, or its fingerprint ``name@...``)."""
+    fitted: dict[str, dict[str, float]] = json.loads(files("recognition").joinpath("data/calibration.json").read_text())
+    return Calibration(**fitted.get(extractor.partition("@")[0], fitted["default"]))
+
+
+def fit(scores: npt.ArrayLike, right: npt.ArrayLike, ridge: float = 0.01) -> Calibration:
+    """Fit by maximum likelihood with a small ridge, so that separable answers give a finite curve.
+
+    Args:
+        scores: float [n, 2], scores of the named landmark and of the best other one.
+        right: bool [n], whether the named landmark is right (False for every photograph of nothing known).
+    """
+    from scipy.optimize import minimize
+
+    design = np.column_stack((np.ones(len(np.asarray(right))), np.log1p(np.asarray(scores, float))))
+    truth = np.asarray(right, float)
+
+    def loss(weights: npt.NDArray[np.float64]) -> float:
+        logits = design @ weights
+        return float(np.logaddexp(0, logits).sum() - truth @ logits + ridge * weights[1:] @ weights[1:])
+
+    return Calibration(*(round(float(w), 4) for w in minimize(loss, np.zeros(3)).x))

@@ -1,0 +1,51 @@
+"""What an extractor is: loaded once per process, called many times, from several threads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from recognition.features import Features
+
+Image = npt.NDArray[np.uint8]
+
+
+class Extractor(Protocol):
+    """Turns images into :class:`~recognition.features.Features`. Constructing one loads nothing heavy."""
+
+    name: str
+
+    @property
+    def fingerprint(self) -> str:
+        """``name@sha256`` of weights and of every parameter that changes what a descriptor means."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of one descriptor."""
+
+    def load(self) -> None:
+        """Load the network and run it once (idempotent, thread-safe).
+
+        Raises:
+            ExtractorUnavailable: a package, the weights or the module is missing; the message says how to get it.
+        """
+
+    def extract(self, images: Sequence[Image], *, max_features: int = 1000) -> list[Features]:
+        """Features of each image (uint8 [h, w, 3] RGB, any sizes), best first; an image without any gives n = 0.
+
+        Raises:
+            ExtractorUnavailable: as :meth:`load`, which it calls if nobody has.
+            ExtractorError: the network failed.
+        """
+
+
+def fingerprint(name: str, weights: bytes, parameters: Mapping[str, object]) -> str:
+    """``name@`` and the first 16 hex digits of the sha256 over the weights and the parameters (as sorted JSON)."""
+    digest = hashlib.sha256(weights)
+    digest.update(json.dumps(parameters, sort_keys=True).encode())
+    return f"{name}@{digest.hexdigest()[:16]}"

@@ -1,0 +1,105 @@
+"""Local features of one image: the value that travels from the extractor to matching and into the index."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recognition.errors import FeaturesError
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """Local features of one image.
+
+    Attributes:
+        locations: float32 [n, 2], (y, x) in pixels of the upright original image (after the EXIF turn).
+        descriptors: float32 [n, d], unit vectors; d belongs to the extractor (40 for DELF and for the default).
+        scores: float32 [n], the extractor's own measure of how good a feature is, best first.
+        scales: float32 [n], original pixels per pixel of the image that the network saw: > 1 for a coarse feature.
+        image_size: (height, width) of the upright original image, pixels.
+        extractor: fingerprint, ``name@sha256`` of weights and parameters.
+
+    Raises:
+        FeaturesError: an array has another shape or dtype, or holds a value that is not finite.
+    """
+
+    locations: Float32
+    descriptors: Float32
+    scores: Float32
+    scales: Float32
+    image_size: tuple[int, int]
+    extractor: str
+
+    def __post_init__(self) -> None:
+        n = len(self.locations)
+        expected = {"locations": (n, 2), "descriptors": (n, self.descriptors.shape[-1]), "scores": (n,), "scales": (n,)}
+        for name, shape in expected.items():
+            array = getattr(self, name)
+            if array.shape != shape or array.dtype != np.float32:
+                raise FeaturesError(f"{name} must be float32 {list(shape)}, not {array.dtype} {list(array.shape)}")
+            if not np.isfinite(array).all():
+                raise FeaturesError(f"{name} holds a value that is not finite")
+
+    def __len__(self) -> int:
+        return len(self.locations)
+
+    @property
+    def dimension(self) -> int:
+        """Length of one descriptor."""
+        return int(self.descriptors.shape[1])
+
+    def to_bytes(self) -> bytes:
+        """The features as an uncompressed ``.npz`` (compressing float32 descriptors saves 7-13 %)."""
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            locations=self.locations,
+            descriptors=self.descriptors,
+            scores=self.scores,
+            scales=self.scales,
+            image_size=np.array(self.image_size, np.int64),
+            extractor=np.array(self.extractor),
+        )
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Features:
+        """Inverse of :meth:`to_bytes`.
+
+        Raises:
+            FeaturesError: the bytes are not what ``to_bytes`` wrote.
+        """
+        arrays = arrays_from_bytes(data, "features")
+        try:
+            height, width = (int(side) for side in arrays["image_size"])
+            return cls(
+                locations=arrays["locations"],
+                descriptors=arrays["descriptors"],
+                scores=arrays["scores"],
+                scales=arrays["scales"],
+                image_size=(height, width),
+                extractor=str(arrays["extractor"]),
+            )
+        except (ValueError, KeyError) as error:
+            raise FeaturesError(f"these {len(data)} bytes are no features: {error}") from error
+
+
+def arrays_from_bytes(data: bytes, kind: str) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an ``.npz`` that holds no Python objects.
+
+    Raises:
+        FeaturesError: the bytes are none; the message calls them ``kind``.
+    """
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, KeyError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise FeaturesError(f"these {len(data)} bytes are no {kind}: {error}") from error

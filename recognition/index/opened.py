@@ -1,0 +1,129 @@
+"""One generation of the index, opened for reading: the live images of all its segments as one sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from recognition.errors import ImageError, SegmentCorrupt
+from recognition.features import Float32
+from recognition.images import Image, ImageLimits, decode
+from recognition.index.records import IndexImage, Int32, Int64, Landmark
+from recognition.index.segment import Segment
+
+_ANY_SIZE = ImageLimits(min_side=1)  # the thumbnail of a panorama is flat
+
+
+class Index:
+    """One opened generation, read only; safe to fork and to use from several threads.
+
+    Attributes:
+        generation: its number. fingerprint: the extractor's. dimension: length of one descriptor.
+        blocks: float32 [n_i, d] each, memory-mapped: the descriptors of the live images in row order. Removed images
+            are in none of them, so that a block ends where one was.
+        boundaries: int64 [images], accumulated: image i owns the rows boundaries[i - 1] (0 for i = 0) to boundaries[i].
+        landmark_of: int32 [images], ordinal of each image's landmark.
+    """
+
+    def __init__(self, generation: int, fingerprint: str, dimension: int, segments: Sequence[Segment]) -> None:
+        self.generation = generation
+        self.fingerprint = fingerprint
+        self.dimension = dimension
+        self._segments = list(segments)
+        lives = [np.flatnonzero(segment.live).astype(np.int32) for segment in segments]
+        self._row = np.concatenate(lives)
+        self._segment_of = np.repeat(np.arange(len(lives), dtype=np.int32), [len(live) for live in lives])
+        counts = [np.diff(segment.boundaries, prepend=0)[segment.live] for segment in segments]
+        self.boundaries: Int64 = np.cumsum(np.concatenate(counts), dtype=np.int64)
+        self.blocks: list[Float32] = [block for segment in segments for block in _blocks(segment)]
+        self._landmarks, self.landmark_of = _merge_landmarks(segments)
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._row)
+
+    @property
+    def descriptor_count(self) -> int:
+        """Number of descriptors of all images."""
+        return int(self.boundaries[-1])
+
+    @property
+    def landmark_count(self) -> int:
+        """Number of landmarks with at least one image."""
+        return len(self._landmarks)
+
+    def image(self, i: int) -> IndexImage:
+        """The image with ordinal ``i`` in [0, images)."""
+        segment, row = self._locate(i)
+        return segment.image(row)
+
+    def images(self) -> Iterator[IndexImage]:
+        """All images, by ordinal."""
+        return (self.image(i) for i in range(len(self)))
+
+    def landmark(self, j: int) -> Landmark:
+        """The landmark with ordinal ``j`` in [0, landmark_count)."""
+        return self._landmarks[j]
+
+    def descriptors(self, i: int) -> Float32:
+        """float32 [n, d]: the descriptors of image ``i``, memory-mapped."""
+        segment, row = self._locate(i)
+        return segment.descriptors[segment.rows(row)]
+
+    def locations(self, i: int) -> Float32:
+        """float32 [n, 2]: (y, x) of the features of image ``i``, pixels of its upright original, memory-mapped."""
+        segment, row = self._locate(i)
+        return segment.locations[segment.rows(row)]
+
+    def scales(self, i: int) -> Float32:
+        """float32 [n]: original pixels per pixel of the image that the network saw, memory-mapped."""
+        segment, row = self._locate(i)
+        return segment.scales[segment.rows(row)]
+
+    def thumbnail_jpeg(self, i: int) -> bytes:
+        """The small picture of image ``i`` as a JPEG file."""
+        segment, row = self._locate(i)
+        return segment.thumbnail(row)
+
+    def thumbnail(self, i: int) -> Image:
+        """The small picture of image ``i``, uint8 [h, w, 3] RGB.
+
+        Raises:
+            SegmentCorrupt: its data is damaged.
+        """
+        try:
+            return decode(self.thumbnail_jpeg(i), _ANY_SIZE)
+        except ImageError as error:
+            path = self._locate(i)[0].path
+            raise SegmentCorrupt(f"a thumbnail in the segment {path} is damaged: restore it, or roll back") from error
+
+    def _locate(self, i: int) -> tuple[Segment, int]:
+        if not 0 <= i < len(self):
+            raise IndexError(f"there is no image {i}: the index holds {len(self)}")
+        return self._segments[self._segment_of[i]], int(self._row[i])
+
+
+def _blocks(segment: Segment) -> Iterator[Float32]:
+    """The segment's descriptors without those of removed images; adjacent live images share a block."""
+    edges = np.flatnonzero(np.diff(segment.live, prepend=False, append=False))
+    ends = np.concatenate(([0], segment.boundaries))
+    for first, last in zip(edges[::2], edges[1::2], strict=True):
+        yield segment.descriptors[ends[first] : ends[last]]
+
+
+def _merge_landmarks(segments: Sequence[Segment]) -> tuple[list[Landmark], Int32]:
+    """The landmarks of all live images, and each image's ordinal: the latest description of an id wins."""
+    merged: dict[str, Landmark] = {}
+    ordinals: dict[str, int] = {}
+    per_segment: list[npt.NDArray[np.int32]] = []
+    for segment in segments:
+        mine = segment.landmark_of[segment.live]
+        translate = np.zeros(len(segment.landmarks), np.int32)
+        for j in np.unique(mine):
+            landmark = segment.landmarks[j]
+            merged[landmark.id] = landmark
+            translate[j] = ordinals.setdefault(landmark.id, len(ordinals))
+        per_segment.append(translate[mine])
+    return list(merged.values()), np.concatenate(per_segment)

@@ -1,0 +1,130 @@
+"""kill -9 of workers with jobs in flight: every job is done, once; and a photo that kills its worker is given up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from landmarq.client import Job
+from tasks.errors import JobFailed
+from tasks.jobs import State
+from tests.support import poison
+from tests.support.photos import encode, photo
+from tests.support.samples import query
+from tests.support.workers import Worker, until
+
+if TYPE_CHECKING:
+    from tests.conftest import Line
+
+pytestmark = pytest.mark.tensorflow
+
+JOBS = 20
+
+
+def submit(line: Line) -> list[Job]:
+    names = ("eiffel-tower-2", "taj-mahal-2", "qutub-minar-2", "statue-of-liberty-2")
+    return line.client.submit_many([query(names[i % len(names)]) for i in range(JOBS)])
+
+
+def states(jobs: Sequence[Job]) -> list[State]:
+    return [job.status().state for job in jobs]
+
+
+def assert_all_done_once(jobs: Sequence[Job], since: float, what: str) -> None:
+    """Wait for all; prints how long the slowest took since ``since`` (Unix time), which no test asserts."""
+    for job in jobs:
+        assert job.wait(120)["state"] == "done"
+    records = [job.status() for job in jobs]
+    assert [record.finals for record in records] == [1] * len(jobs)
+    again = sum(sum(record.attempts.values()) - 3 for record in records)
+    slowest = max(record.finished_ms or 0 for record in records) / 1000 - since
+    print(f"\n{what}: slowest of {len(jobs)} done {slowest:.1f} s after the new worker's start, {again} stages again")
+
+
+def test_a_killed_gpu_worker_loses_nothing(line: Line) -> None:
+    cpu = line.crew.hire("cpu")
+    gpu = line.crew.hire("gpu", concurrency=2, name="gpu-a").ready()
+    cpu.ready()
+    jobs = submit(line)
+    until(lambda: State.EXTRACTING in states(jobs) and State.DONE in states(jobs), "jobs are in flight", every=0.01)
+    gpu.kill()
+    replacement = line.crew.hire("gpu", concurrency=2, name="gpu-b")
+    assert_all_done_once(jobs, time.time(), "kill -9 of the GPU worker")
+    replacement.stop()
+    cpu.stop()
+
+
+def test_a_killed_cpu_worker_loses_nothing(line: Line) -> None:
+    gpu = line.crew.hire("gpu", concurrency=2, name="gpu-c")
+    cpu = line.crew.hire("cpu", concurrency=2, name="cpu-c")
+    gpu.ready()
+    cpu.ready()
+    jobs = submit(line)
+    until(
+        lambda: {State.MATCHING, State.VERIFYING} & set(states(jobs)) and State.DONE in states(jobs),
+        "jobs are in flight",
+        every=0.01,
+    )
+    cpu.kill()
+    replacement = line.crew.hire("cpu", concurrency=2, name="cpu-d")
+    assert_all_done_once(jobs, time.time(), "kill -9 of the CPU worker")
+    replacement.stop()
+    gpu.stop()
+
+
+@pytest.fixture(scope="module")
+def gpu(line: Line) -> Worker:
+    return line.crew.hire("gpu", name="gpu-e").ready()
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_photo_that_kills_its_worker_is_given_up_and_others_go_on(line: Line) -> None:
+    worker = line.crew.hire("cpu", name="poisoned", module="tests.support.poison").ready()
+    poisonous = line.client.submit(encode(photo(size=poison.SIZE), "PNG"))
+    with pytest.raises(JobFailed, match="begun 4 times") as caught:
+        poisonous.wait(120)
+    assert (caught.value.error["code"], caught.value.error["stage"]) == ("too_many_attempts", "match")
+    assert poisonous.status().attempts == {"extract": 1, "match": 5, "verify": 0}
+    assert line.client.submit(query("taj-mahal-2")).wait(120)["state"] == "done"
+    assert worker.alive
+    worker.stop()
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_killed_pool_process_is_replaced_and_its_job_done(line: Line) -> None:
+    worker = line.crew.hire("cpu", name="cpu-f").ready()
+    (child,) = until(lambda: worker.children, "the pool has its process")
+    child.kill()
+    assert line.client.submit(query("taj-mahal-2")).wait(120)["state"] == "done"
+    assert worker.alive
+    worker.stop()
+
+
+def test_a_stage_that_hangs_is_ended(line: Line, gpu: Worker) -> None:
+    env = {"LANDMARQ_JOBS__STAGE_TIMEOUT_S": "2"}
+    worker = line.crew.hire("cpu", name="hanging", module="tests.support.poison", env=env).ready()
+    job = line.client.submit(encode(photo(size=poison.SLOW), "PNG"))
+    with pytest.raises(JobFailed, match="longer than 2 s") as caught:
+        job.wait(120)
+    assert (caught.value.error["code"], caught.value.error["stage"]) == ("stage_timeout", "match")
+    assert line.client.submit(query("taj-mahal-2")).wait(120)["state"] == "done"
+    assert gpu.alive
+    worker.stop()
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_stage_longer_than_the_visibility_timeout_runs_once(line: Line) -> None:
+    env = {"LANDMARQ_REDIS__VISIBILITY_TIMEOUT_S": "3"}
+    workers = [
+        line.crew.hire("cpu", name=name, module="tests.support.poison", env=env) for name in ("slow-a", "slow-b")
+    ]
+    for worker in workers:
+        worker.ready()
+    job = line.client.submit(encode(photo(size=poison.SLOW), "PNG"))
+    assert job.wait(120)["state"] == "done"
+    assert job.status().attempts == {"extract": 1, "match": 1, "verify": 1}
+    for worker in workers:
+        worker.stop()

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recognition.errors import FeaturesError
+from recognition.features import Features
+from tests.support.indexes import features
+
+
+def test_features_survive_the_trip_through_bytes() -> None:
+    original = features(0, 50)
+    back = Features.from_bytes(original.to_bytes())
+    for name in ("locations", "descriptors", "scores", "scales"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(original, name))
+        assert getattr(back, name).dtype == np.float32
+    assert (back.image_size, back.extractor) == (original.image_size, original.extractor)
+    assert (len(back), back.dimension) == (50, 40)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"locations": np.zeros((20, 3), np.float32)}, r"locations must be float32 \[20, 2\], not float32 \[20, 3\]"),
+        ({"scores": np.zeros(19, np.float32)}, "scores must be"),
+        ({"scales": np.zeros(20)}, "scales must be float32.*not float64"),
+        ({"descriptors": np.full((20, 40), np.nan, np.float32)}, "descriptors holds a value that is not finite"),
+    ],
+)
+def test_arrays_of_another_shape_are_refused(changes: dict[str, np.ndarray], message: str) -> None:
+    with pytest.raises(FeaturesError, match=message):
+        replace(features(0), **changes)
+
+
+@pytest.mark.parametrize("data", [b"", b"no archive", features(0).to_bytes()[:-50], b"PK\x03\x04" + bytes(40)])
+def test_damaged_bytes_are_a_clear_error(data: bytes) -> None:
+    with pytest.raises(FeaturesError, match=f"these {len(data)} bytes are no features"):
+        Features.from_bytes(data)

@@ -1,0 +1,203 @@
+"""The XFeat extractor: agreement with the original network, geometry, batches, degenerate images."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recognition.extractors import xfeat as module
+from recognition.extractors import xfeat_pyramid
+from recognition.extractors.base import Image
+from recognition.extractors.xfeat import SCALES, WEIGHTS, XFeatExtractor
+from recognition.features import Features
+from recognition.images import decode
+from scripts.make_xfeat_reference import picture
+from tests.support.photos import photo
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = ROOT / "samples" / "index"
+REFERENCE = ROOT / "tests" / "data" / "xfeat_reference.npz"
+PHOTOGRAPHS = sorted({name.split("/")[0] for name in np.load(REFERENCE).files})
+
+tensorflow = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module")
+def network() -> xfeat_pyramid.Network:
+    return xfeat_pyramid.Network(module.read_arrays(WEIGHTS))
+
+
+def one(extractor: XFeatExtractor, image: Image, **options: int) -> Features:
+    return extractor.extract([image], **options)[0]
+
+
+# The original network
+
+
+@tensorflow
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_agrees_with_the_original(name: str, network: xfeat_pyramid.Network) -> None:
+    """Same keypoints, scores and descriptors as the PyTorch network (scripts/make_xfeat_reference.py)."""
+    with np.load(REFERENCE) as reference:
+        keypoints, scores, descriptors = (reference[f"{name}/{key}"] for key in ("keypoints", "scores", "descriptors"))
+    found = network.detect(picture(SAMPLES / f"{name}.jpg")[None].astype(np.float32) / np.float32(255))
+    rows = {(x, y): i for i, (_, y, x) in enumerate(found.where.tolist())}
+    assert {tuple(keypoint) for keypoint in keypoints.tolist()} <= rows.keys()
+    mine = np.array([rows[x, y] for x, y in keypoints.tolist()])
+    np.testing.assert_allclose(found.scores[mine], scores, atol=1e-5)
+    best = xfeat_pyramid.pick([found], 0, len(keypoints))
+    np.testing.assert_allclose(best.scores, scores, atol=1e-5)  # and none that the original ranks lower
+    described = network.describe(found, found.where[mine[: len(descriptors)]])
+    np.testing.assert_allclose(described, descriptors, atol=1e-4)
+
+
+@tensorflow
+def test_gray_or_colour_is_the_same(network: xfeat_pyramid.Network) -> None:
+    colour = photo(1, (96, 128))[None].astype(np.float32) / np.float32(255)
+    both = [network.detect(images) for images in (colour, colour.mean(axis=-1, keepdims=True))]
+    np.testing.assert_array_equal(both[0].where, both[1].where)
+    np.testing.assert_allclose(both[0].scores, both[1].scores, atol=1e-5)
+
+
+@tensorflow
+def test_compiles_once_for_all_sizes(network: xfeat_pyramid.Network) -> None:
+    for batch, height, width in ((1, 64, 96), (3, 96, 64), (2, 32, 32)):
+        found = network.detect(np.random.default_rng(0).random((batch, height, width, 1), np.float32))
+        network.describe(found, found.where)
+    functions: list[Any] = [network._detect, network._describe]
+    assert [function.experimental_get_tracing_count() for function in functions] == [1, 1]
+
+
+# Features
+
+
+@tensorflow
+@pytest.mark.parametrize("size", [(240, 320), (683, 1024), (1024, 683), (97, 131), (33, 400), (1500, 2000)])
+def test_features_are_well_formed(size: tuple[int, int], xfeat: XFeatExtractor) -> None:
+    features = one(xfeat, photo(2, size))
+    assert 0 < len(features) <= 1000
+    assert features.image_size == size
+    assert features.extractor == xfeat.fingerprint
+    assert features.dimension == xfeat.dimension == 40
+    np.testing.assert_allclose(np.linalg.norm(features.descriptors, axis=1), 1, atol=1e-5)
+    assert (np.diff(features.scores) <= 0).all()
+    assert (features.scores > 0).all()
+    assert (features.scales > 0).all()
+    assert (features.locations >= 0).all()
+    assert (features.locations <= np.array(size) - 1).all()
+
+
+@tensorflow
+def test_max_features_takes_the_best(xfeat: XFeatExtractor) -> None:
+    image = decode((SAMPLES / "colosseum.jpg").read_bytes())
+    many, few = one(xfeat, image, max_features=500), one(xfeat, image, max_features=100)
+    assert (len(many), len(few)) == (500, 100)
+    np.testing.assert_array_equal(few.locations, many.locations[:100])
+    assert len(np.unique(many.scales)) == len(SCALES)
+
+
+@tensorflow
+def test_locations_are_pixels_of_the_original(xfeat: XFeatExtractor) -> None:
+    """A picture of doubled pixels is the same to the network; its features lie at twice the place."""
+    small = photo(3, (160, 192))
+    large = np.repeat(np.repeat(small, 2, axis=0), 2, axis=1)
+    single = XFeatExtractor(image_side=192, scales=(1.0,))
+    here, there = one(single, small), one(single, large)
+    assert len(here) > 50
+    np.testing.assert_allclose(there.locations, (here.locations + 0.5) * 2 - 0.5, atol=1e-3)
+    np.testing.assert_allclose(there.descriptors, here.descriptors, atol=1e-4)
+    np.testing.assert_allclose(there.scales, here.scales * 2)
+
+
+@tensorflow
+def test_recognises_points_of_a_shrunk_photograph(xfeat: XFeatExtractor) -> None:
+    image = decode((SAMPLES / "brandenburg-gate.jpg").read_bytes())
+    height, width = image.shape[:2]
+    half = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    left, right = one(xfeat, image), one(xfeat, half)
+    similarity = left.descriptors @ right.descriptors.T
+    nearest = similarity.argmax(axis=1)
+    mutual = similarity.argmax(axis=0)[nearest] == np.arange(len(left))
+    error = np.linalg.norm(left.locations[mutual] / 2 - right.locations[nearest[mutual]], axis=1)
+    assert mutual.sum() > 300
+    assert (error < 4).mean() > 0.8
+
+
+@tensorflow
+def test_batch_of_eight_agrees_with_single_images(xfeat: XFeatExtractor) -> None:
+    images = [photo(seed, (240, 320)) for seed in range(8)]
+    batched = XFeatExtractor(batch_size=8)
+    for alone, together in zip([one(xfeat, image) for image in images], batched.extract(images), strict=True):
+        assert len(alone) == len(together)
+        # Scores that differ in the seventh digit may change places: compare by place, scale and score.
+        np.testing.assert_allclose(alone.scores, together.scores, atol=1e-4)
+        rows = [np.lexsort((*f.locations.T, f.scales)) for f in (alone, together)]
+        np.testing.assert_allclose(alone.locations[rows[0]], together.locations[rows[1]], atol=1e-4)
+        np.testing.assert_allclose(alone.descriptors[rows[0]], together.descriptors[rows[1]], atol=1e-4)
+
+
+@tensorflow
+def test_a_mixed_batch_keeps_the_order(xfeat: XFeatExtractor) -> None:
+    images = [photo(1, (240, 320)), photo(2, (128, 96)), np.zeros((200, 200, 3), np.uint8), photo(3, (240, 320))]
+    for image, features in zip(images, xfeat.extract(images), strict=True):
+        assert features.image_size == image.shape[:2]
+        assert features.to_bytes() == one(xfeat, image).to_bytes()  # to the last bit
+
+
+@tensorflow
+def test_is_deterministic(xfeat: XFeatExtractor) -> None:
+    image = decode((SAMPLES / "parthenon.jpg").read_bytes())
+    again = XFeatExtractor()
+    with ThreadPoolExecutor(4) as pool:
+        results = set(pool.map(lambda e: one(e, image).to_bytes(), [xfeat, again, xfeat, again]))
+    assert len(results) == 1
+
+
+@tensorflow
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((480, 640, 3), np.uint8),
+        np.full((480, 640, 3), 255, np.uint8),
+        np.full((64, 64, 3), (10, 100, 200), np.uint8),
+        photo(1, (16, 16)),
+        photo(1, (1, 1)),
+        photo(1, (20, 2000)),
+    ],
+    ids=lambda image: "x".join(map(str, image.shape)),
+)
+def test_blank_or_tiny_images_have_no_features(image: Image, xfeat: XFeatExtractor) -> None:
+    features = one(xfeat, image)
+    assert len(features) == 0
+    assert features.descriptors.shape == (0, 40)
+    assert Features.from_bytes(features.to_bytes()).dimension == 40
+
+
+@tensorflow
+def test_nothing_to_do(xfeat: XFeatExtractor) -> None:
+    assert xfeat.extract([]) == []
+    assert len(one(xfeat, photo(1), max_features=0)) == 0
+
+
+# Scales
+
+
+@given(st.integers(1, 20_000), st.integers(1, 20_000), st.integers(32, 2000))
+def test_level_sizes(height: int, width: int, side: int) -> None:
+    levels = xfeat_pyramid.level_sizes((height, width), side, SCALES)
+    assert bool(levels) == (min(height, width) >= 32)
+    assert len(set(levels)) == len(levels)
+    for level in levels:
+        assert all(length > 0 and length % 32 == 0 for length in level)
+        assert max(level) <= max(32, min(side * max(SCALES), 2 * max(height, width)) + 16)
+
+
+def test_small_image_is_not_blown_up() -> None:
+    assert xfeat_pyramid.level_sizes((64, 96), 640, SCALES) == [(128, 192)]

@@ -1,0 +1,77 @@
+"""The CPU worker: holds the index, opened in the parent and shared with the pool's processes.
+
+``celery -A workers.cpu worker`` consumes the queues cpu and cpu.bulk, with a process per core.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from config.celery import CPU_QUEUES, app
+from recognition.errors import IndexMissing, LandmarqError
+from workers.engine import Role, assume, profile, settings_or_exit
+
+if TYPE_CHECKING:
+    from recognition.index.store import Index
+    from recognition.search import Searcher
+
+__all__ = ["app", "index"]
+
+logger = logging.getLogger(__name__)
+
+# A job is verified against the generation that it was matched with, which may be the one before.
+KEPT = 2
+
+_lock = threading.Lock()
+_opened: dict[int, tuple[Index, Searcher]] = {}
+
+
+def index(generation: int | None = None) -> tuple[Index, Searcher]:
+    """A generation of the index (None: the current one) with its searcher, opened when it wasn't.
+
+    Raises:
+        IndexMissing: there is no index yet; the next call looks again.
+        GenerationMissing, SegmentCorrupt, SchemaMismatch, FingerprintMismatch: it can't be opened.
+    """
+    from recognition.index.store import Store
+
+    settings = settings_or_exit()
+    store = Store(settings.index_path)
+    wanted = store.current() if generation is None else generation
+    with _lock:
+        if wanted not in _opened:
+            _open(store, wanted)
+        opened = _opened[wanted]
+        for old in sorted(_opened)[:-KEPT]:
+            del _opened[old]
+    return opened
+
+
+def _open(store: Any, generation: int) -> None:
+    from recognition.search import make_searcher
+
+    opened = store.open(generation)
+    _opened[generation] = (opened, make_searcher(opened.blocks, profile(settings_or_exit()).match.method))
+    logger.info(
+        "index generation %d opened: %d images, %d descriptors", generation, len(opened), opened.descriptor_count
+    )
+
+
+def prepare(worker: Any) -> None:
+    """Open the index before the pool forks, so that its processes share the memory. Without one the worker starts."""
+    try:
+        index()
+    except IndexMissing as error:
+        logger.warning("%s; jobs fail with index_missing until there is one", error)
+    except LandmarqError as error:
+        logger.error("the index can't be opened: %s", error)
+
+
+def _loaded() -> dict[str, object]:
+    return {"pid": os.getpid(), "generations": sorted(_opened)}
+
+
+assume(Role("cpu", CPU_QUEUES, ["tasks.match", "tasks.verify", "tasks.rescue"], prepare, _loaded), app)
