@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,8 @@ class Candidates:
         distances: float32 [p], Euclidean, between the two descriptors.
         weights: float32 [p] in (0, 1], 1 / number of landmarks that the query feature matches: what is found
             on many buildings (windows, columns, sky lines) says little about any.
+        similarities: float32 [c] in [-1, 1], cosine of the embeddings of query and candidate; None when the query or
+            the whole index has no embedding.
     """
 
     generation: int
@@ -43,6 +45,7 @@ class Candidates:
     index_rows: Int32
     distances: Float32
     weights: Float32
+    similarities: Float32 | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -55,7 +58,8 @@ class Candidates:
         """The candidates as an uncompressed ``.npz``."""
         buffer = io.BytesIO()
         arrays = {name: getattr(self, name) for name in self.__slots__ if name != "generation"}
-        np.savez(buffer, generation=np.array(self.generation), **arrays)
+        given = {name: array for name, array in arrays.items() if array is not None}
+        np.savez(buffer, generation=np.array(self.generation), **given)
         return buffer.getvalue()
 
     @classmethod
@@ -78,10 +82,11 @@ def match(features: Features, index: Index, searcher: Searcher, params: MatchPar
 
     As the origin: the K nearest index descriptors within the distance bound, and per index image only the
     nearest one of each query feature. With ``one_to_one``, of the query features that claim the same index
-    feature only the nearest keeps it.
+    feature only the nearest keeps it. Where both sides have embeddings, the images most similar as a whole are
+    candidates too, after those with votes.
 
     Raises:
-        FingerprintMismatch: the features and the index come from different extractors.
+        FingerprintMismatch: the features and the index come from different extractors or embedders.
     """
     if features.extractor != index.fingerprint:
         raise FingerprintMismatch(
@@ -89,7 +94,8 @@ def match(features: Features, index: Index, searcher: Searcher, params: MatchPar
             "run the same extractor and weights on both, or build the index again"
         )
     if not len(features):
-        return _group(index, *(np.empty(0, np.int64),) * 3, np.empty(0, np.float32), np.empty(0, np.float32), params)
+        none, nothing = np.empty(0, np.int64), np.empty(0, np.float32)
+        return _group(index, none, none, none, nothing, nothing, None, params)
     distances, rows = searcher.search(features.descriptors, k=params.neighbours, max_distance=params.max_distance)
     query, rank = np.nonzero(np.isfinite(distances))
     row, distance = rows[query, rank], distances[query, rank]
@@ -100,7 +106,20 @@ def match(features: Features, index: Index, searcher: Searcher, params: MatchPar
     if params.one_to_one:
         keep = keep[np.lexsort((query[keep], distance[keep]))]
         keep = keep[np.unique(row[keep], return_index=True)[1]]
-    return _group(index, query[keep], row[keep], image[keep], distance[keep], weight[keep], params)
+    similarities = _similarities(features, index)
+    return _group(index, query[keep], row[keep], image[keep], distance[keep], weight[keep], similarities, params)
+
+
+def _similarities(features: Features, index: Index) -> Float32 | None:
+    """Cosine of the query's embedding and every image's, float32 [images]; None when one side has none."""
+    if features.embedding is None or not index.embedder:
+        return None
+    if features.embedder != index.embedder:
+        raise FingerprintMismatch(
+            f"the photo's embedding comes from {features.embedder}, the index's from {index.embedder}: "
+            "run the same network and weights on both, or build the index again"
+        )
+    return index.similarities(features.embedding)
 
 
 def _rarity(query: Int64, landmark: Int32) -> Float32:
@@ -110,15 +129,31 @@ def _rarity(query: Int64, landmark: Int32) -> Float32:
     return (1 / np.maximum(counts[query], 1)).astype(np.float32)
 
 
-def _group(
-    index: Index, query: Int64, row: Int64, image: Int64, distance: Float32, weight: Float32, params: MatchParams
-) -> Candidates:
-    """Sort matches by candidate: most weighted votes first, then the index's order; cut at ``max_candidates``."""
-    votes = np.bincount(image, weights=weight, minlength=len(index))
-    images = np.lexsort((np.arange(len(index)), -votes))
+def _shortlist(votes: npt.NDArray[Any], similarities: Float32 | None, params: MatchParams) -> Int64:
+    """Ordinals of the candidates: most weighted votes first, then the index's order; then the most similar others."""
+    images = np.lexsort((np.arange(len(votes)), -votes))
     images = images[votes[images] > 0]
     if params.max_candidates:
         images = images[: params.max_candidates]
+    if similarities is None:
+        return images
+    similar = np.argsort(-similarities, kind="stable")[: params.similar]
+    return np.concatenate((images, similar[~np.isin(similar, images)]))
+
+
+def _group(
+    index: Index,
+    query: Int64,
+    row: Int64,
+    image: Int64,
+    distance: Float32,
+    weight: Float32,
+    similarities: Float32 | None,
+    params: MatchParams,
+) -> Candidates:
+    """Sort matches by candidate, in the order of :func:`_shortlist`."""
+    votes = np.bincount(image, weights=weight, minlength=len(index))
+    images = _shortlist(votes, similarities, params)
     place = np.full(len(index), len(images))
     place[images] = np.arange(len(images))
     order = np.lexsort((query, place[image]))
@@ -132,4 +167,5 @@ def _group(
         index_rows=(row[order] - starts[image[order]]).astype(np.int32),
         distances=distance[order],
         weights=weight[order],
+        similarities=None if similarities is None else similarities[images],
     )

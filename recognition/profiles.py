@@ -25,6 +25,7 @@ class MatchParams:
     ``max_distance``: Euclidean distance between unit descriptors, in (0, 2], beyond which nothing is a match.
     ``one_to_one``: an index feature is matched by its nearest query feature only.
     ``max_candidates``: index images handed to verification, those with most putative matches first (0: all).
+    ``similar``: index images handed to verification too because, of all, their embeddings are most similar (0: none).
     """
 
     method: Literal["auto", "kdtree", "exact"] = "auto"
@@ -32,6 +33,7 @@ class MatchParams:
     max_distance: float = 0.8
     one_to_one: bool = True
     max_candidates: int = 100
+    similar: int = 50
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ DEFAULT = Profile()
 SEED = Profile(
     name="seed",
     extract=ExtractParams(max_features=1000, crop=256),
-    match=MatchParams(method="kdtree", neighbours=10, max_distance=0.8, one_to_one=False, max_candidates=0),
+    match=MatchParams(method="kdtree", neighbours=10, max_distance=0.8, one_to_one=False, max_candidates=0, similar=0),
     verify=VerifyParams(method="skimage", residual=20.0, frame=("short", 256), cell=0, check_model=False),
     rank=RankParams(threshold=0.0),
 )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import threading
-import zipfile
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recognition.errors import ExtractorUnavailable
-from recognition.extractors import xfeat_pyramid
+from recognition.extractors import bundled, xfeat_pyramid
 from recognition.extractors.base import Image, fingerprint
 from recognition.extractors.xfeat_pyramid import MIN_SIDE, Network
 from recognition.features import Features
@@ -22,6 +20,7 @@ Float32 = npt.NDArray[np.float32]
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "data" / "xfeat.npz"
 SCALES = (0.3536, 0.5, 0.7071, 1.0, 1.4142)
+_OWNER = "the extractor 'xfeat'"
 
 
 class XFeatExtractor:
@@ -97,7 +96,7 @@ class XFeatExtractor:
         with self._lock:
             if self._loaded is None:
                 arrays = read_arrays(self._weights)
-                _require_tensorflow()
+                bundled.require_tensorflow(_OWNER)
                 network = Network(arrays)
                 ramp = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (1, 64, 1))[..., None]
                 network.describe(network.detect(ramp), np.zeros((1, 3), np.int32))
@@ -135,37 +134,11 @@ def read_arrays(path: Path) -> dict[str, Float32]:
     Raises:
         ExtractorUnavailable: the file is missing, damaged or without a projection.
     """
-    try:
-        with np.load(io.BytesIO(_read(path)), allow_pickle=False) as archive:
-            arrays: dict[str, Float32] = {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise ExtractorUnavailable(f"the weights of the extractor 'xfeat' are damaged: {path}: {error}") from error
+    arrays = bundled.parse_weights(_read(path), path, _OWNER)
     if not {"projection", "mean"} <= arrays.keys():
         raise ExtractorUnavailable(f"{path} has no projection: run scripts/fit_projection.py")
     return arrays
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ExtractorUnavailable(
-            f"the weights of the extractor 'xfeat' are missing: can't read {path} ({error.strerror}). They are part "
-            "of Landmarq: install it again, pip install 'landmarq[extract]', or make them with scripts/convert_xfeat.py"
-        ) from error
-
-
-def _require_tensorflow() -> None:
-    try:
-        import keras
-        import tensorflow  # noqa: F401 - keras may be there without it
-    except ImportError as error:
-        raise ExtractorUnavailable(
-            f"the extractor 'xfeat' needs TensorFlow, also as Keras' backend: pip install 'landmarq[extract]', "
-            f"and leave KERAS_BACKEND unset ({error})"
-        ) from error
-    if keras.backend.backend() != "tensorflow":
-        raise ExtractorUnavailable(
-            f"the extractor 'xfeat' runs on Keras' TensorFlow backend, not on {keras.backend.backend()!r}: "
-            "unset KERAS_BACKEND or set it to tensorflow"
-        )
+    return bundled.read_weights(path, _OWNER, "scripts/convert_xfeat.py")

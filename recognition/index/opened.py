@@ -25,6 +25,7 @@ class Index:
             are in none of them, so that a block ends where one was.
         boundaries: int64 [images], accumulated: image i owns the rows boundaries[i - 1] (0 for i = 0) to boundaries[i].
         landmark_of: int32 [images], ordinal of each image's landmark.
+        embedder: fingerprint of the images' embeddings, empty when none has one.
     """
 
     def __init__(self, generation: int, fingerprint: str, dimension: int, segments: Sequence[Segment]) -> None:
@@ -37,6 +38,7 @@ class Index:
         self._segment_of = np.repeat(np.arange(len(lives), dtype=np.int32), [len(live) for live in lives])
         counts = [np.diff(segment.boundaries, prepend=0)[segment.live] for segment in segments]
         self.boundaries: Int64 = np.cumsum(np.concatenate(counts), dtype=np.int64)
+        self.embedder = next((segment.embedder for segment in segments if segment.embedder), "")
         self.blocks: list[Float32] = [block for segment in segments for block in _blocks(segment)]
         self._landmarks, self.landmark_of = _merge_landmarks(segments)
 
@@ -82,6 +84,14 @@ class Index:
         segment, row = self._locate(i)
         return segment.scales[segment.rows(row)]
 
+    def similarities(self, embedding: Float32) -> Float32:
+        """float32 [images] in [-1, 1]: cosine of each image's embedding and this one; 0 for an image without one.
+
+        Args:
+            embedding: float32 [e], a unit vector of the embedder that the index names.
+        """
+        return np.concatenate([_similarities(segment, embedding) for segment in self._segments])
+
     def thumbnail_jpeg(self, i: int) -> bytes:
         """The small picture of image ``i`` as a JPEG file."""
         segment, row = self._locate(i)
@@ -111,6 +121,13 @@ def _blocks(segment: Segment) -> Iterator[Float32]:
     ends = np.concatenate(([0], segment.boundaries))
     for first, last in zip(edges[::2], edges[1::2], strict=True):
         yield segment.descriptors[ends[first] : ends[last]]
+
+
+def _similarities(segment: Segment, embedding: Float32) -> Float32:
+    if segment.embeddings is None:
+        return np.zeros(int(segment.live.sum()), np.float32)
+    found: Float32 = (segment.embeddings @ embedding)[segment.live]
+    return found
 
 
 def _merge_landmarks(segments: Sequence[Segment]) -> tuple[list[Landmark], Int32]:

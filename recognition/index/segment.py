@@ -20,7 +20,7 @@ from recognition.index.files import digest, publish, temporary
 from recognition.index.records import SCHEMA_VERSION, Bytes, IndexImage, Int32, Int64, Landmark, Row, SegmentEntry
 
 # Large arrays: everything else is small enough to be read and checked whenever the index is opened.
-BULK = ("descriptors", "locations", "scales", "thumbnails/jpeg")
+BULK = ("descriptors", "locations", "scales", "thumbnails/jpeg", "embeddings")
 _TEXT = h5py.string_dtype()
 _REPAIR = "restore it from a backup, roll back to another generation, or build the index anew"
 
@@ -40,7 +40,7 @@ def write_segment(folder: Path, rows: Sequence[Row], fingerprint: str) -> Segmen
             _write_images(file, rows)
             _write_landmarks(file, _landmarks(rows))
             _write_attributes(file, rows, fingerprint)
-            bulk = tuple(sorted(_extent(file[name]) for name in BULK))
+            bulk = tuple(sorted(_extent(file[name]) for name in BULK if name in file))
         sha256 = digest(path)
         entry = SegmentEntry(
             file=f"{sha256[:32]}.h5",
@@ -59,8 +59,19 @@ def _write_arrays(file: h5py.File, rows: Sequence[Row]) -> None:
     for name in ("descriptors", "locations", "scales"):
         file[name] = np.concatenate([getattr(row.features, name) for row in rows]).astype(np.float32, copy=False)
     file["boundaries"] = np.cumsum([len(row.features) for row in rows], dtype=np.int64)
+    if any(row.features.embedding is not None for row in rows):
+        file["embeddings"] = _embeddings(rows)
     file["thumbnails/jpeg"] = np.frombuffer(b"".join(row.thumbnail for row in rows), np.uint8)
     file["thumbnails/boundaries"] = np.cumsum([len(row.thumbnail) for row in rows], dtype=np.int64)
+
+
+def _embeddings(rows: Sequence[Row]) -> Float32:
+    """float32 [images, e]; zeros, which resemble nothing, for an image without an embedding."""
+    found = {i: row.features.embedding for i, row in enumerate(rows) if row.features.embedding is not None}
+    table = np.zeros((len(rows), len(next(iter(found.values())))), np.float32)
+    for i, embedding in found.items():
+        table[i] = embedding
+    return table
 
 
 def _write_images(file: h5py.File, rows: Sequence[Row]) -> None:
@@ -92,6 +103,7 @@ def _write_landmarks(file: h5py.File, landmarks: dict[str, Landmark]) -> None:
 def _write_attributes(file: h5py.File, rows: Sequence[Row], fingerprint: str) -> None:
     file.attrs["schema_version"] = SCHEMA_VERSION
     file.attrs["fingerprint"] = fingerprint
+    file.attrs["embedder"] = next((row.features.embedder for row in rows if row.features.embedder), "")
     file.attrs["dimension"] = rows[0].features.dimension
     file.attrs["image_count"] = len(rows)
     file.attrs["descriptor_count"] = sum(len(row.features) for row in rows)
@@ -113,6 +125,8 @@ class Segment:
 
     Attributes:
         descriptors: float32 [n, d]; locations: float32 [n, 2]; scales: float32 [n].
+        embeddings: float32 [images, e], mapped, zeros where an image has none; None when no image has one.
+        embedder: the embeddings' fingerprint, empty without any.
         boundaries: int64 [images], accumulated numbers of descriptors.
         sha256: S64 [images]; names: bytes (UTF-8) [images]; landmark_of: int32 [images]; sizes: int32 [images, 2].
         landmarks: the landmark table.
@@ -165,8 +179,14 @@ class Segment:
                 scales=self.scales[rows],
                 image_size=image.size,
                 extractor=self.fingerprint,
+                **self._embedding(i),
             )
             yield Row(features, image.name, image.sha256, self.landmarks[self.landmark_of[i]], self.thumbnail(i))
+
+    def _embedding(self, i: int) -> dict[str, Any]:
+        if self.embeddings is None or not self.embeddings[i].any():
+            return {}
+        return {"embedding": self.embeddings[i], "embedder": self.embedder}
 
     def _check_file(self) -> None:
         if not self.path.exists():
@@ -194,6 +214,7 @@ class Segment:
                 "they can't be compared; build the index anew with one extractor"
             )
         self.dimension = int(file.attrs["dimension"])
+        self.embedder = str(file.attrs.get("embedder", ""))
 
     def _map(self, file: h5py.File) -> None:
         """One mapping of the whole file (one file descriptor), and views into it."""
@@ -201,6 +222,7 @@ class Segment:
         self.descriptors: Float32 = self._view(file["descriptors"])
         self.locations: Float32 = self._view(file["locations"])
         self.scales: Float32 = self._view(file["scales"])
+        self.embeddings: Float32 | None = self._view(file["embeddings"]) if "embeddings" in file else None
         self._thumbnails: Bytes = self._view(file["thumbnails/jpeg"])
 
     def _view(self, dataset: h5py.Dataset) -> Any:
@@ -228,6 +250,8 @@ class Segment:
             "landmark_of": ((images,), np.int32),
             "sizes": ((images, 2), np.int32),
         }
+        if self.embeddings is not None:
+            expected["embeddings"] = ((images, *self.embeddings.shape[1:2]), np.float32)
         for name, (shape, dtype) in expected.items():
             array = getattr(self, name)
             if array.shape != shape or array.dtype != dtype:

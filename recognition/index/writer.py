@@ -56,6 +56,7 @@ class Writer:
         self._entries: dict[str, SegmentEntry] = {}  # by file name, in order
         self._spilled: list[str] = []  # written here and not yet published
         self._rows: dict[str, Row] = {}  # by sha256, not yet in a segment
+        self._embedder = ""  # fingerprint of the embeddings, once there are any
         self._live: dict[str, tuple[str, str]] = {}  # sha256 -> (name, segment file, "" for one of _rows)
 
     def __enter__(self) -> Writer:
@@ -157,6 +158,7 @@ class Writer:
         self._dimension = generation.dimension
         for segment in self._store.open_segments(generation):
             self._entries[segment.entry.file] = segment.entry
+            self._embedder = self._embedder or segment.embedder
             for i in segment.live.nonzero()[0]:
                 image = segment.image(int(i))
                 self._live[image.sha256] = (image.name, segment.entry.file)
@@ -169,6 +171,12 @@ class Writer:
             )
         if not len(features):
             raise FeaturesError(f"{name} has no features: nothing could ever match it")
+        self._embedder = self._embedder or features.embedder
+        if features.embedder not in ("", self._embedder):
+            raise FingerprintMismatch(
+                f"the embedding of {name} is of {features.embedder}, the index's are of {self._embedder}: "
+                "embed it with the same network and weights, or build the index anew"
+            )
         self._dimension = self._dimension or features.dimension
         if features.dimension != self._dimension:
             raise FeaturesError(

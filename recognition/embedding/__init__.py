@@ -1,0 +1,1 @@
+"""One global embedding per photograph, beside its local features."""
