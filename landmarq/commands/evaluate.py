@@ -101,17 +101,21 @@ def _in_this_process(output: Output, settings: Settings, questions: list[Questio
 
 
 def _through_the_queue(output: Output, settings: Settings, questions: list[Question]) -> Iterable[Answer]:
+    from landmarq.background import running
     from landmarq.client import Client
-    from landmarq.demo import final, running
+    from landmarq.demo import final
     from landmarq.evaluation import Answer
 
     answers: list[Answer] = []
-    with running(output, settings, cpu_workers=2) as live, Client(settings=live) as client:
-        with output.progress("recognising through the queue") as advance:
-            jobs = client.submit_many([question.file for question in questions])
-            for done, (question, job) in enumerate(zip(questions, jobs, strict=True)):
-                answers.append(Answer(question, final(job, WAIT_S)))
-                advance(done + 1, len(questions))
+    with (
+        running(output, settings, cpu_workers=2) as live,
+        Client(settings=live) as client,
+        output.progress("recognising through the queue") as advance,
+    ):
+        jobs = client.submit_many([question.file for question in questions])
+        for done, (question, job) in enumerate(zip(questions, jobs, strict=True)):
+            answers.append(Answer(question, final(job, WAIT_S)))
+            advance(done + 1, len(questions))
     return answers
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from landmarq.client import Job
 from tasks.errors import JobFailed
-from tasks.jobs import State
+from tasks.jobs import Stage, State
 from tests.support import poison
 from tests.support.photos import encode, photo
 from tests.support.samples import query
@@ -29,8 +29,20 @@ def submit(line: Line) -> list[Job]:
     return line.client.submit_many([query(names[i % len(names)]) for i in range(JOBS)])
 
 
-def states(jobs: Sequence[Job]) -> list[State]:
-    return [job.status().state for job in jobs]
+def kill_in_the_middle_of(stage: Stage, worker: Worker, jobs: Sequence[Job]) -> None:
+    """kill -9 while the worker has begun the stage of a job and not finished it, and some jobs are done."""
+
+    def caught() -> bool:
+        worker.freeze()
+        records = [job.status() for job in jobs]
+        midway = [r.stages[stage] for r in records if r.stages[stage].started_ms and not r.stages[stage].finished_ms]
+        if midway and any(record.state is State.DONE for record in records):
+            return True
+        worker.thaw()
+        return False
+
+    until(caught, f"{worker.node} is in the middle of {stage}", every=0.02)
+    worker.kill()
 
 
 def assert_all_done_once(jobs: Sequence[Job], since: float, what: str) -> None:
@@ -40,6 +52,7 @@ def assert_all_done_once(jobs: Sequence[Job], since: float, what: str) -> None:
     records = [job.status() for job in jobs]
     assert [record.finals for record in records] == [1] * len(jobs)
     again = sum(sum(record.attempts.values()) - 3 for record in records)
+    assert again, "nothing was in flight"
     slowest = max(record.finished_ms or 0 for record in records) / 1000 - since
     print(f"\n{what}: slowest of {len(jobs)} done {slowest:.1f} s after the new worker's start, {again} stages again")
 
@@ -49,8 +62,7 @@ def test_a_killed_gpu_worker_loses_nothing(line: Line) -> None:
     gpu = line.crew.hire("gpu", concurrency=2, name="gpu-a").ready()
     cpu.ready()
     jobs = submit(line)
-    until(lambda: State.EXTRACTING in states(jobs) and State.DONE in states(jobs), "jobs are in flight", every=0.01)
-    gpu.kill()
+    kill_in_the_middle_of("extract", gpu, jobs)
     replacement = line.crew.hire("gpu", concurrency=2, name="gpu-b")
     assert_all_done_once(jobs, time.time(), "kill -9 of the GPU worker")
     replacement.stop()
@@ -63,12 +75,7 @@ def test_a_killed_cpu_worker_loses_nothing(line: Line) -> None:
     gpu.ready()
     cpu.ready()
     jobs = submit(line)
-    until(
-        lambda: {State.MATCHING, State.VERIFYING} & set(states(jobs)) and State.DONE in states(jobs),
-        "jobs are in flight",
-        every=0.01,
-    )
-    cpu.kill()
+    kill_in_the_middle_of("match", cpu, jobs)
     replacement = line.crew.hire("cpu", concurrency=2, name="cpu-d")
     assert_all_done_once(jobs, time.time(), "kill -9 of the CPU worker")
     replacement.stop()
@@ -82,14 +89,30 @@ def gpu(line: Line) -> Worker:
 
 @pytest.mark.usefixtures("gpu")
 def test_a_photo_that_kills_its_worker_is_given_up_and_others_go_on(line: Line) -> None:
-    worker = line.crew.hire("cpu", name="poisoned", module="tests.support.poison").ready()
-    poisonous = line.client.submit(encode(photo(size=poison.SIZE), "PNG"))
-    with pytest.raises(JobFailed, match="begun 4 times") as caught:
+    env = {"LANDMARQ_JOBS__MAX_ATTEMPTS": "2"}
+    worker = line.crew.hire("cpu", name="poisoned", module="tests.support.poison", env=env).ready()
+    poisonous = line.client.submit(encode(photo(size=poison.DEADLY), "PNG"))
+    with pytest.raises(JobFailed, match="begun 2 times") as caught:
         poisonous.wait(120)
     assert (caught.value.error["code"], caught.value.error["stage"]) == ("too_many_attempts", "match")
-    assert poisonous.status().attempts == {"extract": 1, "match": 5, "verify": 0}
+    assert poisonous.status().attempts == {"extract": 1, "match": 3, "verify": 0}
     assert line.client.submit(query("taj-mahal-2")).wait(120)["state"] == "done"
     assert worker.alive
+    worker.stop()
+
+
+@pytest.mark.usefixtures("gpu")
+def test_an_unexpected_fault_is_tried_again_and_then_told(line: Line) -> None:
+    env = {"LANDMARQ_JOBS__MAX_ATTEMPTS": "2"}
+    worker = line.crew.hire("cpu", name="raising", module="tests.support.poison", env=env).ready()
+    job = line.client.submit(encode(photo(size=poison.RAISING), "PNG"))
+    with pytest.raises(JobFailed, match="failed 2 times with ZeroDivisionError") as caught:
+        job.wait(120)
+    assert (caught.value.error["code"], caught.value.error["stage"]) == ("internal_error", "match")
+    assert "an unexpected fault" not in caught.value.error["message"]
+    assert f"job={job.id} stage=match" in worker.output
+    assert "ZeroDivisionError: an unexpected fault" in worker.output
+    assert job.status().attempts == {"extract": 1, "match": 2, "verify": 0}
     worker.stop()
 
 
