@@ -73,6 +73,8 @@ class _Unpickler(pickle.Unpickler):
             return _Dtype
         if (module, name) == ("_codecs", "encode"):  # how protocol 2 writes bytes
             return _encode
+        if name == "bytes" and module in ("__builtin__", "builtins"):  # and how it writes no bytes
+            return _no_bytes
         raise RefusedPickle(f"the pickle asks for {module}.{name}, which plain data has no need of")
 
 
@@ -86,6 +88,10 @@ def _scalar(dtype: _Dtype, raw: bytes | str) -> Any:
 
 def _encode(text: str, *_: Any) -> bytes:
     return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    return b""
 
 
 def _plain(value: Any) -> Any:
