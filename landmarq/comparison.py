@@ -63,11 +63,12 @@ def compare_runs(before: Run, after: Run) -> Comparison:
             )
     if not any(first.truth is not None for first, _ in rows):
         raise BadRun("the runs have no query in common: they are of different data sets")
+    titles = {**before.titles, **after.titles}
     return Comparison(
         photographs=len(rows),
         notes=_notes(before, after, len(rows), rows),
         differences=compare([first.judged for first, _ in rows], [second.judged for _, second in rows]),
-        changes=[_change(first, second, after.titles) for first, second in rows if _answer(first) != _answer(second)],
+        changes=[_change(first, second, titles) for first, second in rows if _answer(first) != _answer(second)],
     )
 
 

@@ -125,10 +125,12 @@ def per_landmark(rows: Sequence[Row], images: Mapping[str, int], titles: Mapping
         if row.truth is not None:
             queries.setdefault(row.truth, []).append(row)
     wrong = (Outcome.WRONG, Outcome.ACCEPTED)
-    claimed = Counter(row.named for row in rows if row.outcome in wrong and row.named is not None)
+    named = [(row.named, row.outcome in wrong) for row in rows if row.named is not None]
+    claimed = Counter(id for id, wrongly in named if wrongly)
+    seen = {one.landmark for row in rows for one in row.seen}
     return [
         _landmark(id, titles.get(id, id), images.get(id, 0), queries.get(id, []), claimed[id])
-        for id in sorted({*queries, *claimed, *(one.landmark for row in rows for one in row.seen)})
+        for id in sorted({*queries, *seen, *(id for id, _ in named)})
     ]
 
 

@@ -119,18 +119,26 @@ def _emit(output: Output, run: Run, before: Run | None, per_landmark: bool) -> N
 
 def _indexed(output: Output, settings: Settings, data: Dataset) -> Index:
     """The index, once the photographs are in it (or were already)."""
+    from landmarq.datasets import BadDataset
     from landmarq.indexing import ingest_entries
     from recognition.errors import IndexMissing
     from recognition.index.store import Store
 
     store = Store(settings.index_path)
     try:
-        return store.open()
+        index = store.open()
     except IndexMissing:
         with output.progress("indexing") as advance:
             report = ingest_entries(settings, data.index, replace=True, on_progress=advance)
         output.note(f"{report.added} indexed, {len(report.duplicates)} duplicates, {len(report.skipped)} skipped")
         return store.open()
+    foreign = {image.name for image in index.images()} - {entry.name for entry in data.index}
+    if foreign:
+        raise BadDataset(
+            f"the index in {settings.index_path} is of another data set (it holds {min(foreign)}): "
+            "name another --work-dir, or delete it"
+        )
+    return index
 
 
 def _in_this_process(output: Output, settings: Settings, questions: list[Question]) -> Iterator[Answer]:
