@@ -107,3 +107,10 @@ def line(small_index: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         Crew(folder, {**env, "LANDMARQ_REDIS__URL": server.url}) as crew,
     ):
         yield Line(server, client, Store(folder / "index"), crew)
+
+
+@pytest.fixture
+def crew(line: Line, tmp_path: Path) -> Iterator[Crew]:
+    """Workers of one test on its module's line, gone when the test is over."""
+    with Crew(tmp_path, line.crew.env) as crew:
+        yield crew

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.jobs import OPEN_JOBS, State
 from tests.support.samples import query
-from tests.support.workers import until
+from tests.support.workers import Crew, until
 
 if TYPE_CHECKING:
     from tests.conftest import Line
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.tensorflow
 JOBS = 20
 
 
-def test_a_server_killed_in_the_middle_loses_nothing(line: Line) -> None:
-    gpu, cpu = line.crew.hire("gpu", concurrency=2), line.crew.hire("cpu", concurrency=2)
+def test_a_server_killed_in_the_middle_loses_nothing(line: Line, crew: Crew) -> None:
+    gpu, cpu = crew.hire("gpu", concurrency=2), crew.hire("cpu", concurrency=2)
     gpu.ready()
     cpu.ready()
     jobs = line.client.submit_many([query("eiffel-tower-2")] * JOBS)
@@ -41,21 +41,17 @@ def test_a_server_killed_in_the_middle_loses_nothing(line: Line) -> None:
     assert cpu.alive
     until(lambda: line.client.jobs.client.hlen("unacked") == 0, "every message is acknowledged")
     assert line.client.jobs.client.zcard(OPEN_JOBS) == 0
-    gpu.stop()
-    cpu.stop()
 
 
-def test_a_message_that_was_lost_is_published_again(line: Line) -> None:
+def test_a_message_that_was_lost_is_published_again(line: Line, crew: Crew) -> None:
     # A worker that is killed between taking a message and noting that it has it leaves a job without one.
     job = line.client.submit(query("eiffel-tower-2"))
     assert line.client.jobs.client.delete("gpu") == 1
     env = {"LANDMARQ_REDIS__VISIBILITY_TIMEOUT_S": "3", "LANDMARQ_JOBS__RESCUE_AFTER_S": "6"}
-    workers = [line.crew.hire(role, name=f"{role}-rescuer", env=env) for role in ("gpu", "cpu")]
+    workers = [crew.hire(role, name=f"{role}-rescuer", env=env) for role in ("gpu", "cpu")]
     assert job.wait(120)["state"] == "done"
     assert job.status().finals == 1
     assert any("without a message" in worker.output for worker in workers)
-    for worker in workers:
-        worker.stop()
 
 
 def test_queued_jobs_survive_without_any_worker(line: Line) -> None:
