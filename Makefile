@@ -12,7 +12,7 @@ DEMO := $(VENV)/.installed-all
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean distclean
+.PHONY: help setup demo test coverage check bench clean distclean
 
 help: ## say what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,12 @@ setup: $(DEV) ## make .venv with all that development needs
 
 test: $(DEV) ## run all tests
 	@$(BIN)/python -m pytest
+
+coverage: $(DEV) ## run all tests and say which lines they don't reach
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --skip-covered
 
 check: $(DEV) ## lint, format, types, import rules
 	$(BIN)/ruff check .

@@ -135,6 +135,11 @@ class Client:
         """Connection errors, as one clear error."""
         try:
             yield
+        except redis.OutOfMemoryError:
+            raise BrokerUnavailable(
+                f"the broker at {self.settings.redis.safe_url} has no memory left (maxmemory) and refuses to write: "
+                "start more workers, or give it more memory, and submit again"
+            ) from None
         except (redis.RedisError, OperationalError, OSError) as error:
             raise BrokerUnavailable(
                 f"can't reach the broker at {self.settings.redis.safe_url} ({_reason(error)}): "

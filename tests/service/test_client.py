@@ -155,6 +155,16 @@ def test_no_broker_is_one_clear_error_without_the_password() -> None:
             assert caught.value.__cause__ is None
 
 
+def test_a_full_broker_says_that_it_is_full_and_takes_nothing(own_server: Server) -> None:
+    with Client(own_server.url) as client:
+        client.jobs.client.config_set("maxmemory-policy", "noeviction")
+        client.jobs.client.config_set("maxmemory", "1")
+        with pytest.raises(BrokerUnavailable, match="no memory left"):
+            client.submit(b"photo")
+        client.jobs.client.config_set("maxmemory", "0")
+        assert client.jobs.client.keys() == []
+
+
 def test_when_publishing_fails_nothing_is_left(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     # The broker answers the job's writes but not Celery's: its connection leads to where nobody listens.
     dead = Client(f"redis://127.0.0.1:{free_port()}/0")
