@@ -10,7 +10,7 @@ from typing import Any
 from celery import Celery
 from kombu import Exchange, Queue
 
-from config.settings import Settings, get_settings
+from config.settings import Settings, settings_or_exit
 
 # Interactive jobs and bulk jobs have queues of their own, and the alphabet puts the interactive one first.
 GPU_QUEUES = ("gpu", "gpu.bulk")
@@ -24,9 +24,9 @@ def queue_for(resource: str, *, bulk: bool) -> str:
 
 
 def make_app(settings: Settings | None = None) -> Celery:
-    """A Celery app for these settings (default: the environment's)."""
+    """A Celery app for these settings (None: a worker's, of the environment)."""
     app = Celery("landmarq", set_as_current=False)
-    app.add_defaults(lambda: options(settings or get_settings()))
+    app.add_defaults(lambda: options(settings or settings_or_exit()))
     return app
 
 

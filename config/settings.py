@@ -110,7 +110,7 @@ class Rank(Section):
     """Overrides of the profile's decision."""
 
     threshold: float | None = Field(default=None, ge=0, le=1)
-    max_candidates: int | None = Field(default=None, ge=0)
+    max_candidates: int | None = Field(default=None, ge=1)
 
 
 class Log(Section):
@@ -189,3 +189,11 @@ def get_settings() -> Settings:
         SettingsError: a value can't be used.
     """
     return load()
+
+
+def settings_or_exit() -> Settings:
+    """As :func:`get_settings`, for a worker: it ends with one line that says what is wrong, and exit status 1."""
+    try:
+        return get_settings()
+    except SettingsError as error:
+        raise SystemExit(f"landmarq: {error}") from None

@@ -16,6 +16,7 @@ from config.celery import make_app
 from config.connection import connect
 from config.settings import Settings, get_settings
 from landmarq.photo import Photo, read_photo
+from landmarq.runfile import with_broker
 from tasks.errors import BrokerUnavailable, JobCancelled, JobFailed, JobNotFinished, JobTimeout
 from tasks.jobs import JobRecord, JobStore, State, done_channel
 from tasks.pipeline import IMPATIENT, enqueue
@@ -33,9 +34,10 @@ class Client:
     def __init__(self, url: str | None = None, settings: Settings | None = None) -> None:
         """Nothing is connected yet.
 
-        url: Redis, instead of the one that the settings name; settings: instead of the environment's.
+        url: Redis, instead of the one that the settings name; settings: instead of the environment's, which lead to the
+        ``landmarq up`` that runs on the data folder when nobody names a broker.
         """
-        settings = settings or get_settings()
+        settings = settings or with_broker(get_settings())
         if url is not None:
             section = type(settings.redis).model_validate({**settings.redis.model_dump(), "url": url})
             settings = settings.model_copy(update={"redis": section})
@@ -133,6 +135,11 @@ class Client:
         """Connection errors, as one clear error."""
         try:
             yield
+        except redis.OutOfMemoryError:
+            raise BrokerUnavailable(
+                f"the broker at {self.settings.redis.safe_url} has no memory left (maxmemory) and refuses to write: "
+                "start more workers, or give it more memory, and submit again"
+            ) from None
         except (redis.RedisError, OperationalError, OSError) as error:
             raise BrokerUnavailable(
                 f"can't reach the broker at {self.settings.redis.safe_url} ({_reason(error)}): "

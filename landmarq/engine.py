@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landmarq.environment import load_extractor
-from landmarq.photo import read_photo
+from landmarq.photo import Photo, read_photo
 from workers.engine import limits, make_extractor, profile
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Engine:
         """Names of the index images -> their ordinals."""
         return {image.name: ordinal for ordinal, image in enumerate(self.index.images())}
 
-    def recognize(self, photo: Path) -> dict[str, Any]:
+    def recognize(self, photo: Photo) -> dict[str, Any]:
         """The Result JSON, without a job's fields.
 
         Raises:

@@ -1,23 +1,25 @@
-"""Answers to a labelled set of photographs, judged: the figures, and a file of all of it to compare with later."""
+"""Answers to a labelled set of photographs, judged: every figure, and how each landmark fared."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from landmarq.dataset import Question
-from recognition import metrics
+from landmarq.datasets import Question
+from landmarq.evalrun import VERSION, Outcome, PerLandmark, Row, Run, Seen
+from recognition import bootstrap, metrics
 from recognition.confidence import Calibration, fit
-from recognition.metrics import Judged
+
+if TYPE_CHECKING:
+    from recognition.index.store import Index
 
 RECALLS = (1, 5, 10)
-FALSE_ACCEPTS = (0.0, 0.01, 0.05)
+KEPT = 10  # candidates of an answer that a run holds in full
+_OTHER = ""  # no landmark's id: a wrong image of the right landmark, in sets that list the right images
 
 
 @dataclass(frozen=True)
@@ -28,97 +30,155 @@ class Answer:
     result: Mapping[str, Any]
 
     @property
-    def candidates(self) -> list[Mapping[str, Any]]:
+    def candidates(self) -> list[Seen]:
         """Index images, best first; none when the job failed."""
-        return list(self.result.get("candidates") or [])
+        return [
+            Seen(
+                rank=rank,
+                landmark=found["landmark"],
+                image=found["image"],
+                role=self.question.role(found["image"], found["landmark"]),
+                inliers=found["inliers"],
+                score=found["score"],
+                refused=found["refused"],
+            )
+            for rank, found in enumerate(self.result.get("candidates") or (), 1)
+        ]
 
-    def judged(self, relevant: Mapping[str, int]) -> Judged:
-        """For the metrics. relevant: number of index images per landmark id."""
-        candidates = self.candidates
-        best = candidates[0] if candidates and candidates[0]["score"] > 0 else None
-        return Judged(
+    def row(self, relevant: int) -> Row:
+        """Judged. relevant: number of right images in the index."""
+        every = self.candidates
+        counted = [one for one in every if one.role != "junk"]
+        best = counted[0] if counted and counted[0].score > 0 else None
+        named = self.result.get("landmark")
+        return Row(
+            photo=self.question.name,
             truth=self.question.truth,
-            best=best["landmark"] if best else None,
-            confidence=best["confidence"] if best else 0.0,
-            ranking=[candidate["landmark"] for candidate in candidates],
-            relevant=relevant.get(self.question.truth or "", 0),
+            best=self._counts_as(best) if best else None,
+            confidence=self.result["candidates"][best.rank - 1]["confidence"] if best else 0.0,
+            named=named["id"] if named else None,
+            ranking=[self._counts_as(one) for one in counted],
+            relevant=relevant,
+            candidates=len(every),
+            scores=self._scores(every),
+            reason=self.result.get("reason"),
+            error=self.result.get("error"),
+            timings_ms=dict(self.result.get("timings_ms") or {}),
+            seen=_telling(every),
         )
 
-    def scores(self) -> tuple[float, float]:
+    def _counts_as(self, one: Seen) -> str:
+        if one.role == "right" and self.question.truth is not None:
+            return self.question.truth
+        return _OTHER if one.landmark == self.question.truth else one.landmark
+
+    def _scores(self, every: Sequence[Seen]) -> tuple[float, float]:
         """Score of the best landmark and of the best other one: what the confidence is made of."""
-        candidates = self.candidates
-        if not candidates:
+        if not every:
             return 0.0, 0.0
-        other = (c["score"] for c in candidates if c["landmark"] != candidates[0]["landmark"])
-        return candidates[0]["score"], next(other, 0.0)
+        other = (one.score for one in every if one.landmark != every[0].landmark)
+        return every[0].score, next(other, 0.0)
 
 
-def judge(answers: Sequence[Answer], landmarks: Iterable[str]) -> list[Judged]:
-    """All answers for the metrics. landmarks: the id of each index image."""
-    relevant = Counter(landmarks)
-    return [answer.judged(relevant) for answer in answers]
+def evaluate(answers: Sequence[Answer], index: Index, about: Mapping[str, str]) -> Run:
+    """Judge all answers that were given from ``index``. about: what was evaluated, by name."""
+    images = [(image.name, image.landmark) for image in index.images()]
+    rows = judge(answers, images)
+    titles = {mark.id: mark.title for mark in map(index.landmark, range(index.landmark_count))}
+    landmarks = per_landmark(rows, Counter(landmark for _, landmark in images), titles)
+    about = {**about, "extractor": index.fingerprint, "index": f"{len(images)} images of {len(titles)} landmarks"}
+    return Run(VERSION, dict(about), figures(rows), landmarks, rows)
 
 
-def figures(judged: Sequence[Judged], answers: Sequence[Answer]) -> dict[str, Any]:
-    """Every figure of the evaluation, rates in [0, 1], times in ms."""
-    named = [bool(answer.result.get("landmark")) for answer in answers]
+def judge(answers: Iterable[Answer], images: Sequence[tuple[str, str]]) -> list[Row]:
+    """All answers, judged. images: name and landmark id of each index image."""
+    names = {name for name, _ in images}
+    per_landmark = Counter(landmark for _, landmark in images)
+    return [answer.row(_relevant(answer.question, names, per_landmark)) for answer in answers]
+
+
+def figures(rows: Sequence[Row]) -> dict[str, Any]:
+    """Every figure of the evaluation, rates in [0, 1], times in ms; without distractors no rates of false accepts."""
+    judged = [row.judged for row in rows]
+    outcomes = Counter(row.outcome for row in rows)
+    queries = sum(row.truth is not None for row in rows)
+    distractors = len(rows) - queries
+    accepted = {"distractors named": outcomes[Outcome.ACCEPTED] / distractors} if distractors else {}
     return {
-        "queries": sum(one.truth is not None for one in judged),
-        "distractors": sum(one.truth is None for one in judged),
-        "top1": metrics.top1(judged),
+        "queries": queries,
+        "distractors": distractors,
+        **bootstrap.figures(judged, distractors=distractors > 0),
         **{f"recall@{k}": metrics.recall_at(judged, k) for k in RECALLS},
-        "mAP": metrics.mean_average_precision(judged),
-        "µAP": metrics.micro_average_precision(judged),
-        **{f"recognised at {rate:.0%} false accepts": metrics.recognised_at(judged, rate) for rate in FALSE_ACCEPTS},
-        "named rightly": _share(n and j.right for n, j in zip(named, judged, strict=True) if j.truth is not None),
-        "named wrongly": _share(n and not j.right for n, j in zip(named, judged, strict=True) if j.truth is not None),
-        "distractors named": _share(n for n, j in zip(named, judged, strict=True) if j.truth is None),
+        "named rightly": outcomes[Outcome.RIGHT] / max(1, queries),
+        "named wrongly": outcomes[Outcome.WRONG] / max(1, queries),
+        **accepted,
         "calibration error": metrics.calibration_error(judged),
-        "failed": sum(answer.result.get("error") is not None for answer in answers),
-        "ms": _times(answers),
+        "failed": outcomes[Outcome.FAILED],
+        "ms": _times(rows),
     }
 
 
-def recalibrated(answers: Sequence[Answer], judged: Sequence[Judged]) -> Calibration:
-    """The confidence curve fitted on these answers."""
-    return fit([answer.scores() for answer in answers], [one.right for one in judged])
-
-
-def write_run(path: Path, found: Mapping[str, Any], answers: Sequence[Answer], judged: Sequence[Judged]) -> None:
-    """All figures and all answers, without the correspondences, as JSON."""
-    rows = [
-        {
-            "photo": answer.question.name,
-            "truth": answer.question.truth,
-            "best": one.best,
-            "confidence": one.confidence,
-            "right": one.right,
-            "scores": answer.scores(),
-            "error": answer.result.get("error"),
-            "timings_ms": answer.result.get("timings_ms"),
-            "candidates": [
-                {key: candidate[key] for key in ("landmark", "image", "inliers", "score", "refused")}
-                for candidate in answer.candidates[:10]
-            ],
-        }
-        for answer, one in zip(answers, judged, strict=True)
+def per_landmark(rows: Sequence[Row], images: Mapping[str, int], titles: Mapping[str, str]) -> list[PerLandmark]:
+    """How each landmark fared that was shown, named or considered. images: number of index images by landmark id."""
+    queries: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.truth is not None:
+            queries.setdefault(row.truth, []).append(row)
+    wrong = (Outcome.WRONG, Outcome.ACCEPTED)
+    named = [(row.named, row.outcome in wrong) for row in rows if row.named is not None]
+    claimed = Counter(id for id, wrongly in named if wrongly)
+    seen = {one.landmark for row in rows for one in row.seen}
+    return [
+        _landmark(id, titles.get(id, id), images.get(id, 0), queries.get(id, []), claimed[id])
+        for id in sorted({*queries, *seen, *(id for id, _ in named)})
     ]
-    path.write_text(json.dumps({"figures": found, "answers": rows}, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def _share(values: Iterable[bool]) -> float:
-    held = list(values)
-    return sum(held) / len(held) if held else 0.0
+def recalibrated(run: Run) -> Calibration:
+    """The confidence curve fitted on these answers."""
+    return fit([row.scores for row in run.answers], [row.judged.right for row in run.answers])
 
 
-def _times(answers: Sequence[Answer]) -> dict[str, dict[str, float]]:
+def _landmark(id: str, title: str, images: int, rows: Sequence[Row], claimed: int) -> PerLandmark:
+    judged = [row.judged for row in rows]
+    return PerLandmark(
+        id=id,
+        title=title,
+        images=images,
+        queries=len(rows),
+        top1=metrics.top1(judged),
+        mAP=metrics.mean_average_precision(judged),
+        recognised=sum(row.outcome == Outcome.RIGHT for row in rows) / max(1, len(rows)),
+        mistaken=sum(row.outcome == Outcome.WRONG for row in rows),
+        claimed=claimed,
+    )
+
+
+def _relevant(question: Question, names: set[str], images: Mapping[str, int]) -> int:
+    """Number of the question's right images in the index."""
+    if question.relevant is not None:
+        return len(question.relevant & names)
+    return sum(images.get(landmark, 0) for landmark in {question.truth, *question.also} if landmark is not None)
+
+
+def _telling(every: Sequence[Seen]) -> list[Seen]:
+    """The first candidates, and the best right and the best wrong one wherever they are."""
+    best = (next((one for one in every[KEPT:] if one.role == role), None) for role in ("right", "wrong"))
+    seen = {one.role for one in every[:KEPT]}
+    return [*every[:KEPT], *(one for one in best if one is not None and one.role not in seen)]
+
+
+def _times(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """Median and 95th percentile of each stage over the answers that have it."""
     stages: dict[str, list[float]] = {}
-    for answer in answers:
-        for stage, value in (answer.result.get("timings_ms") or {}).items():
-            if value is not None:
-                stages.setdefault(stage, []).append(value)
+    for stage, value in _stages(rows):
+        stages.setdefault(stage, []).append(value)
     return {
         stage: {"p50": round(float(np.median(values)), 1), "p95": round(float(np.percentile(values, 95)), 1)}
         for stage, values in stages.items()
     }
+
+
+def _stages(rows: Sequence[Row]) -> Iterator[tuple[str, float]]:
+    for row in rows:
+        yield from ((stage, value) for stage, value in row.timings_ms.items() if value is not None)

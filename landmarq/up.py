@@ -15,6 +15,7 @@ from platformdirs import user_data_path
 
 from landmarq import runfile, server
 from landmarq.child import Child
+from landmarq.client import Client
 from landmarq.environment import QUIET
 from landmarq.errors import AlreadyRunning, OutputUnwritable
 from landmarq.output import Output
@@ -53,6 +54,7 @@ class Up:
         """Until a signal.
 
         Raises:
+            BrokerUnavailable: the broker that LANDMARQ_REDIS__URL names does not answer.
             AlreadyRunning: another one owns the data folder. OutputUnwritable: the folder can't be written.
             StartFailed: the port is taken, the server's package is missing, or a process does not come up.
         """
@@ -94,6 +96,8 @@ class Up:
         embedded = None
         if runfile.url_is_set(self._settings):
             self._url = self._settings.redis.url
+            with Client(settings=self._settings) as client:
+                client.ping()
             self._say("broker", f"using the broker at {self._settings.redis.safe_url} (LANDMARQ_REDIS__URL)")
         else:
             port = server.free_port(self._port)

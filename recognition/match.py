@@ -124,9 +124,10 @@ def _similarities(features: Features, index: Index) -> Float32 | None:
 
 def _rarity(query: Int64, landmark: Int32) -> Float32:
     """1 / number of different landmarks among the matches of the same query feature, float32 [p]."""
-    pairs = np.unique(np.stack([query, landmark]), axis=1)
-    counts = np.bincount(pairs[0], minlength=int(query.max()) + 1 if len(query) else 1)
-    return (1 / np.maximum(counts[query], 1)).astype(np.float32)
+    span = int(landmark.max(initial=0)) + 1
+    pairs = np.unique(query * span + landmark)
+    counts = np.bincount(pairs // span, minlength=int(query.max(initial=0)) + 1)
+    return (1 / counts[query]).astype(np.float32)
 
 
 def _shortlist(votes: npt.NDArray[Any], similarities: Float32 | None, params: MatchParams) -> Int64:

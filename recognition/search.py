@@ -17,8 +17,8 @@ from recognition.features import Float32
 Int64 = npt.NDArray[np.int64]
 Method = Literal["auto", "kdtree", "exact"]
 
-# Where `exact` overtakes the KD-tree in 40 dimensions (docs/architecture.md, "Search").
-KDTREE_MAX_DESCRIPTORS = 20_000
+# Where `exact` overtakes the KD-tree in 40 dimensions: a single photograph's worth (docs/architecture.md, "Search").
+KDTREE_MAX_DESCRIPTORS = 1_000
 # Rows per matrix product: 1,000 queries x 8,192 rows = 32 MB of float32, small enough to stay near the cache.
 BLOCK_ROWS = 8_192
 
@@ -40,7 +40,7 @@ class Searcher(Protocol):
 
 
 class KDTreeSearcher:
-    """``scipy.spatial.cKDTree`` over a copy of all descriptors: right up to about 20,000 of them."""
+    """``scipy.spatial.cKDTree`` over a copy of all descriptors: the origin's way, and the reference for the others."""
 
     def __init__(self, blocks: Sequence[Float32]) -> None:
         from scipy.spatial import cKDTree

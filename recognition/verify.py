@@ -129,9 +129,10 @@ def effective_inliers(query: Float32, index: Float32, weights: Float32, cell: fl
 
 
 def _spread(locations: Float32, weights: Float32, cell: float) -> float:
-    _, owner = np.unique((locations // cell).astype(np.int64), axis=0, return_inverse=True)
+    cells = (locations // cell).astype(np.int64)
+    _, owner = np.unique(cells[:, 0] * 2**32 + cells[:, 1], return_inverse=True)
     best = np.zeros(len(locations))
-    np.maximum.at(best, owner.ravel(), weights)
+    np.maximum.at(best, owner, weights)
     return float(best.sum())
 
 

@@ -101,6 +101,16 @@ def line(small_index: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = tmp_path_factory.mktemp("line")
     shutil.copytree(small_index.path, folder / "index")
     env = {"LANDMARQ_INDEX_DIR": str(folder / "index"), "TF_CPP_MIN_LOG_LEVEL": "2"}
-    with Server(folder / "server") as server:
-        with Client(server.url) as client, Crew(folder, {**env, "LANDMARQ_REDIS__URL": server.url}) as crew:
-            yield Line(server, client, Store(folder / "index"), crew)
+    with (
+        Server(folder / "server") as server,
+        Client(server.url) as client,
+        Crew(folder, {**env, "LANDMARQ_REDIS__URL": server.url}) as crew,
+    ):
+        yield Line(server, client, Store(folder / "index"), crew)
+
+
+@pytest.fixture
+def crew(line: Line, tmp_path: Path) -> Iterator[Crew]:
+    """Workers of one test on its module's line, gone when the test is over."""
+    with Crew(tmp_path, line.crew.env) as crew:
+        yield crew

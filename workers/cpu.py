@@ -10,12 +10,15 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+from threadpoolctl import threadpool_limits
+
 from config.celery import CPU_QUEUES, app
+from config.settings import get_settings
 from recognition.errors import IndexMissing, LandmarqError
-from workers.engine import Role, assume, profile, settings_or_exit
+from workers.engine import Role, assume, profile
 
 if TYPE_CHECKING:
-    from recognition.index.store import Index
+    from recognition.index.store import Index, Store
     from recognition.search import Searcher
 
 __all__ = ["app", "index"]
@@ -25,8 +28,11 @@ logger = logging.getLogger(__name__)
 # A job is verified against the generation that it was matched with, which may be the one before.
 KEPT = 2
 
+# Number and identity of a generation's file: an index that was deleted and built again counts from 1 again.
+Stamp = tuple[int, int, int]
+
 _lock = threading.Lock()
-_opened: dict[int, tuple[Index, Searcher]] = {}
+_opened: dict[Stamp, tuple[Index, Searcher]] = {}
 
 
 def index(generation: int | None = None) -> tuple[Index, Searcher]:
@@ -38,30 +44,36 @@ def index(generation: int | None = None) -> tuple[Index, Searcher]:
     """
     from recognition.index.store import Store
 
-    settings = settings_or_exit()
+    settings = get_settings()
     store = Store(settings.index_path)
-    wanted = store.current() if generation is None else generation
+    wanted = store.stamp(store.current() if generation is None else generation)
     with _lock:
         if wanted not in _opened:
             _open(store, wanted)
-        opened = _opened[wanted]
-        for old in sorted(_opened)[:-KEPT]:
+        opened = _opened[wanted] = _opened.pop(wanted)  # the last one is the latest used
+        for old in list(_opened)[:-KEPT]:
             del _opened[old]
     return opened
 
 
-def _open(store: Any, generation: int) -> None:
+def _open(store: Store, stamp: Stamp) -> None:
     from recognition.search import make_searcher
 
+    generation = stamp[0]
     opened = store.open(generation)
-    _opened[generation] = (opened, make_searcher(opened.blocks, profile(settings_or_exit()).match.method))
+    _opened[stamp] = (opened, make_searcher(opened.blocks, profile(get_settings()).match.method))
     logger.info(
         "index generation %d opened: %d images, %d descriptors", generation, len(opened), opened.descriptor_count
     )
 
 
 def prepare(worker: Any) -> None:
-    """Open the index before the pool forks, so that its processes share the memory. Without one the worker starts."""
+    """Open the index before the pool forks, so that its processes share the memory. Without one the worker starts.
+
+    One BLAS thread per process: processes are what scales here, and threads of several of them that wait for each
+    other in a spin on the same cores made a photograph's search twenty times slower.
+    """
+    threadpool_limits(1)
     try:
         index()
     except IndexMissing as error:
@@ -71,7 +83,7 @@ def prepare(worker: Any) -> None:
 
 
 def _loaded() -> dict[str, object]:
-    return {"pid": os.getpid(), "generations": sorted(_opened)}
+    return {"pid": os.getpid(), "generations": sorted(number for number, *_ in _opened)}
 
 
 assume(Role("cpu", CPU_QUEUES, ["tasks.match", "tasks.verify", "tasks.rescue"], prepare, _loaded), app)

@@ -16,7 +16,7 @@ from click.core import ParameterSource
 from pydantic import BaseModel
 
 from config.logging import setup
-from config.settings import Settings, SettingsError, get_settings
+from config.settings import Settings, get_settings, settings_or_exit
 from recognition.images import ImageLimits
 from recognition.profiles import PROFILES, Profile
 from workers.lease import Lease
@@ -114,14 +114,6 @@ def explicit(option: str) -> bool:
     """Whether an option of ``celery worker`` was given on the command line."""
     context = click.get_current_context(silent=True)
     return context is not None and context.get_parameter_source(option) is ParameterSource.COMMANDLINE
-
-
-def settings_or_exit() -> Settings:
-    """The settings, or the end of the process with one line that says what is wrong with them."""
-    try:
-        return get_settings()
-    except SettingsError as error:
-        refuse(str(error))
 
 
 def refuse(message: str) -> NoReturn:

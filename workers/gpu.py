@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from celery.concurrency import get_implementation
 
 from config.celery import GPU_QUEUES, app
+from config.settings import get_settings
 from recognition.errors import LandmarqError
-from workers.engine import Role, assume, explicit, make_extractor, refuse, settings_or_exit
+from workers.engine import Role, assume, explicit, make_extractor, refuse
 
 if TYPE_CHECKING:
     from recognition.extractors.base import Extractor
@@ -41,7 +42,7 @@ def extractor() -> Extractor:
     global _extractor, _loads
     with _lock:
         if _extractor is None:
-            loading = make_extractor(settings_or_exit())
+            loading = make_extractor(get_settings())
             started = time.perf_counter()
             loading.load()
             _loads += 1

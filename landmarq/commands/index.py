@@ -180,7 +180,7 @@ def prune(
     """Delete old generations and what only they used."""
     output, store = Output(as_json), _store(data_dir, index_dir)
     deleted = store.prune(keep)
-    text = f"deleted: generation {', '.join(str(number) for number in deleted)}" if deleted else "nothing to delete"
+    text = f"deleted generations: {', '.join(str(number) for number in deleted)}" if deleted else "nothing to delete"
     output.emit({"deleted": deleted, "generations": store.generations()}, lambda: text)
 
 

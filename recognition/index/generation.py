@@ -34,7 +34,7 @@ class Generation:
             "segments": [asdict(entry) for entry in self.segments],
         }
         content["checksum"] = _checksum(content)
-        write_atomic(folder / f"{self.number}.json", json.dumps(content, indent=1).encode())
+        write_atomic(generation_file(folder, self.number), json.dumps(content, indent=1).encode())
 
 
 def read_generation(folder: Path, number: int) -> Generation:
@@ -45,20 +45,30 @@ def read_generation(folder: Path, number: int) -> Generation:
         SchemaMismatch: it is of another schema version.
         SegmentCorrupt: it is damaged.
     """
-    path = folder / f"{number}.json"
+    path = generation_file(folder, number)
     try:
         return _parse(json.loads(path.read_bytes()), number, path)
     except FileNotFoundError as error:
-        raise GenerationMissing(
-            f"there is no generation {number} in {folder.parent}: it has been pruned or never was; "
-            f"there are {', '.join(map(str, generation_numbers(folder))) or 'none'}"
-        ) from error
+        raise missing(folder, number) from error
     except LandmarqError:
         raise
     except Exception as error:  # damage makes any of the keys, types and values wrong
         raise SegmentCorrupt(
             f"the generation file {path} can't be read ({error}): restore it from a backup, or roll back to another one"
         ) from error
+
+
+def generation_file(folder: Path, number: int) -> Path:
+    """Where a generation is described."""
+    return folder / f"{number}.json"
+
+
+def missing(folder: Path, number: int) -> GenerationMissing:
+    """The error for a generation without a file."""
+    return GenerationMissing(
+        f"there is no generation {number} in {folder.parent}: it has been pruned or never was; "
+        f"there are {', '.join(map(str, generation_numbers(folder))) or 'none'}"
+    )
 
 
 def generation_numbers(folder: Path) -> list[int]:

@@ -24,7 +24,7 @@ from recognition.errors import (
     SegmentCorrupt,
 )
 from recognition.index.files import TEMPORARY, digest, write_atomic, writing
-from recognition.index.generation import Generation, generation_numbers, read_generation
+from recognition.index.generation import Generation, generation_file, generation_numbers, missing, read_generation
 from recognition.index.opened import Index
 from recognition.index.records import SCHEMA_VERSION, IndexImage, Landmark, SegmentEntry
 from recognition.index.segment import Segment
@@ -62,6 +62,18 @@ class Store:
     def generations(self) -> list[int]:
         """The numbers of all generations on disk, ascending. Those above the current one were rolled back from."""
         return generation_numbers(self._generations)
+
+    def stamp(self, generation: int) -> tuple[int, int, int]:
+        """The generation's number with what tells its file from that of another index: a key for caches.
+
+        Raises:
+            GenerationMissing: the generation has been pruned or never was.
+        """
+        try:
+            found = generation_file(self._generations, generation).stat()
+        except OSError as error:
+            raise missing(self._generations, generation) from error
+        return generation, found.st_ino, found.st_mtime_ns
 
     def open(self, generation: int | None = None, *, expected_fingerprint: str | None = None) -> Index:
         """Open a generation (None: the current one); later commits, removals and pruning don't disturb it.

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.samples import query
-from tests.support.workers import ROOT, until
+from tests.support.workers import ROOT, Crew, until
 
 if TYPE_CHECKING:
     from tests.conftest import Line
 
 
 @pytest.mark.tensorflow
-def test_no_process_of_a_cpu_worker_ever_loads_tensorflow(line: Line) -> None:
-    gpu, cpu = line.crew.hire("gpu"), line.crew.hire("cpu", concurrency=2)
+def test_no_process_of_a_cpu_worker_ever_loads_tensorflow(line: Line, crew: Crew) -> None:
+    gpu, cpu = crew.hire("gpu"), crew.hire("cpu", concurrency=2)
     gpu.ready()
     cpu.ready()
     for job in line.client.submit_many([query("eiffel-tower-2"), query("taj-mahal-2")] * 3):

@@ -176,7 +176,9 @@ def test_each_role_consumes_its_own_queues(line: Line, gpu: Worker, cpu: Worker)
 
 
 @pytest.mark.usefixtures("workers")
-@pytest.mark.parametrize(("role", "node", "status"), [("gpu", "gpu", 0), ("cpu", "cpu", 0), ("gpu", "cpu", 1), ("cpu", "no", 1)])
+@pytest.mark.parametrize(
+    ("role", "node", "status"), [("gpu", "gpu", 0), ("cpu", "cpu", 0), ("gpu", "cpu", 1), ("cpu", "no", 1)]
+)
 def test_health(line: Line, role: str, node: str, status: int) -> None:
     command = [sys.executable, "-m", "workers.health", role, "--node", f"{node}@test"]
     done = subprocess.run(
@@ -189,7 +191,7 @@ def test_health(line: Line, role: str, node: str, status: int) -> None:
 
 @pytest.mark.usefixtures("workers")
 def test_interactive_jobs_overtake_bulk_jobs(line: Line) -> None:
-    bulk = line.client.submit_many([query("eiffel-tower-2")] * 30)
+    bulk = line.client.submit_many([query("eiffel-tower-2")] * 15)
     urgent = line.client.submit(query("eiffel-tower-2"))
     urgent.wait(120)
     assert not bulk[-1].status().state.final

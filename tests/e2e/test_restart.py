@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.jobs import OPEN_JOBS
+from tasks.jobs import OPEN_JOBS, State
 from tests.support.samples import query
-from tests.support.workers import until
+from tests.support.workers import Crew, until
 
 if TYPE_CHECKING:
     from tests.conftest import Line
@@ -19,11 +19,12 @@ pytestmark = pytest.mark.tensorflow
 JOBS = 20
 
 
-def test_a_server_killed_in_the_middle_loses_nothing(line: Line) -> None:
-    gpu, cpu = line.crew.hire("gpu", concurrency=2), line.crew.hire("cpu", concurrency=2)
+def test_a_server_killed_in_the_middle_loses_nothing(line: Line, crew: Crew) -> None:
+    gpu, cpu = crew.hire("gpu", concurrency=2), crew.hire("cpu", concurrency=2)
     gpu.ready()
     cpu.ready()
     jobs = line.client.submit_many([query("eiffel-tower-2")] * JOBS)
+    until(line.server.written, "the jobs are on disk")
     until(lambda: sum(job.status().state.final for job in jobs) >= 3, "jobs are in flight", every=0.01)
     unfinished = sum(not job.status().state.final for job in jobs)
     line.server.kill()
@@ -42,11 +43,21 @@ def test_a_server_killed_in_the_middle_loses_nothing(line: Line) -> None:
     assert line.client.jobs.client.zcard(OPEN_JOBS) == 0
 
 
+def test_a_message_that_was_lost_is_published_again(line: Line, crew: Crew) -> None:
+    # A worker that is killed between taking a message and noting that it has it leaves a job without one.
+    job = line.client.submit(query("eiffel-tower-2"))
+    assert line.client.jobs.client.delete("gpu") == 1
+    env = {"LANDMARQ_REDIS__VISIBILITY_TIMEOUT_S": "3", "LANDMARQ_JOBS__RESCUE_AFTER_S": "6"}
+    workers = [crew.hire(role, name=f"{role}-rescuer", env=env) for role in ("gpu", "cpu")]
+    assert job.wait(120)["state"] == "done"
+    assert job.status().finals == 1
+    assert any("without a message" in worker.output for worker in workers)
+
+
 def test_queued_jobs_survive_without_any_worker(line: Line) -> None:
-    for name in ("gpu", "cpu"):
-        assert line.client.jobs.client.llen(name) == 0
     jobs = line.client.submit_many([b"photo %d" % i for i in range(200)])
+    until(line.server.written, "the jobs are on disk")
     line.server.kill()
     line.server.start()
-    until(lambda: line.client.jobs.client.ping(), "the server is back")
-    assert all(not job.status().state.final or job.status().finals == 1 for job in jobs)
+    assert [job.status().state for job in jobs] == [State.QUEUED] * len(jobs)
+    assert line.client.jobs.client.llen("gpu.bulk") == len(jobs)

@@ -142,12 +142,27 @@ def test_an_unknown_or_expired_id_is_not_found(client: Client, job: Job) -> None
 def test_no_broker_is_one_clear_error_without_the_password() -> None:
     port = free_port()
     with Client(f"redis://user:hunter2@127.0.0.1:{port}/0") as client:
-        for ask in (lambda: client.submit(b"photo"), client.ping, client.job("x").status, lambda: client.job("x").wait(0.1)):
+        for ask in (
+            lambda: client.submit(b"photo"),
+            client.ping,
+            client.job("x").status,
+            lambda: client.job("x").wait(0.1),
+        ):
             with pytest.raises(BrokerUnavailable, match="landmarq up") as caught:
                 ask()
             assert f"redis://user:***@127.0.0.1:{port}/0" in str(caught.value)
             assert "hunter2" not in str(caught.value)
             assert caught.value.__cause__ is None
+
+
+def test_a_full_broker_says_that_it_is_full_and_takes_nothing(own_server: Server) -> None:
+    with Client(own_server.url) as client:
+        client.jobs.client.config_set("maxmemory-policy", "noeviction")
+        client.jobs.client.config_set("maxmemory", "1")
+        with pytest.raises(BrokerUnavailable, match="no memory left"):
+            client.submit(b"photo")
+        client.jobs.client.config_set("maxmemory", "0")
+        assert client.jobs.client.keys() == []
 
 
 def test_when_publishing_fails_nothing_is_left(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +193,9 @@ def test_waiting_rides_out_a_restart_of_the_server(own_server: Server) -> None:
         assert result["state"] == "done"
 
 
-@pytest.mark.parametrize("module", ["landmarq", "landmarq.client", "tasks.pipeline", "tasks.jobs", "tasks.blobs", "config.celery"])
+@pytest.mark.parametrize(
+    "module", ["landmarq", "landmarq.client", "tasks.pipeline", "tasks.jobs", "tasks.blobs", "config.celery"]
+)
 def test_a_client_process_loads_nothing_of_the_engine(module: str) -> None:
     code = (
         f"import sys, {module}\n"

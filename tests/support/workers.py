@@ -85,6 +85,14 @@ class Worker:
         """The pool's processes."""
         return psutil.Process(self.process.pid).children()
 
+    def freeze(self) -> None:
+        """Stop the worker and its pool where they are."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        os.killpg(self.process.pid, signal.SIGCONT)
+
     def kill(self) -> None:
         """SIGKILL to the worker and its pool at once, as when the machine or the container goes."""
         os.killpg(self.process.pid, signal.SIGKILL)

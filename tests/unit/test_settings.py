@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from config.settings import Settings, SettingsError, get_settings, load, redact
+from recognition.images import ImageLimits
+from recognition.profiles import DEFAULT, SEED
+from workers.engine import limits, profile
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +111,20 @@ def test_overrides_go_on_top_of_the_environment(monkeypatch: pytest.MonkeyPatch)
     settings = load(redis={"url": "redis://box/1"})
     assert settings.redis.url == "redis://box/1"
     assert settings.redis.visibility_timeout_s == 60
+
+
+def test_a_profile_is_overridden_field_by_field() -> None:
+    settings = load(profile="seed", match={"neighbours": 3}, rank={"threshold": 0.9})
+    chosen = profile(settings)
+    assert chosen.match == replace(SEED.match, neighbours=3)
+    assert chosen.rank == replace(SEED.rank, threshold=0.9)
+    assert (chosen.extract, chosen.verify) == (SEED.extract, SEED.verify)
+    assert profile(load()) == DEFAULT
+
+
+def test_image_limits_come_from_the_settings() -> None:
+    assert limits(load()) == ImageLimits()
+    assert limits(load(image={"min_side": 100})).min_side == 100
 
 
 def test_our_config_package_is_the_one_that_is_imported() -> None:

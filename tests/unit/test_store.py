@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from recognition.errors import (
     FingerprintMismatch,
+    GenerationMissing,
     IndexMissing,
 )
 from recognition.index.store import Index, Store
@@ -181,3 +183,14 @@ def test_two_fingerprints_in_one_generation(tmp_path: Path) -> None:
     with pytest.raises(FingerprintMismatch, match=f"other@1, the index those of {FINGERPRINT}"):
         first.open()
     assert any("other@1" in problem for problem in first.check())
+
+
+def test_a_stamp_tells_an_index_from_one_built_anew_with_the_same_number(tmp_path: Path) -> None:
+    store = build(tmp_path / "index", range(2))
+    first = store.stamp(store.current())
+    assert store.stamp(1) == first
+    shutil.rmtree(store.path)
+    build(tmp_path / "index", range(2))
+    assert store.stamp(store.current()) != first
+    with pytest.raises(GenerationMissing, match="no generation 7"):
+        store.stamp(7)

@@ -1,0 +1,9 @@
+"""The short version of every benchmark: ``make bench``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+for name in ("search", "verify"):
+    subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
