@@ -97,6 +97,7 @@ class Match(Section):
     neighbours: int | None = Field(default=None, gt=0)
     max_distance: float | None = Field(default=None, gt=0, le=2)
     max_candidates: int | None = Field(default=None, ge=0)
+    similar: int | None = Field(default=None, ge=0)
 
 
 class Verify(Section):
@@ -110,6 +111,7 @@ class Rank(Section):
     """Overrides of the profile's decision."""
 
     threshold: float | None = Field(default=None, ge=0, le=1)
+    similarity: float | None = Field(default=None, ge=0)
     max_candidates: int | None = Field(default=None, ge=1)
 
 
@@ -130,6 +132,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=lambda: user_data_path("landmarq"))
     index_dir: Path | None = None
     extractor: Literal["xfeat", "delf"] = "xfeat"
+    embedding: Literal["efficientnet_lite0", "none"] = "efficientnet_lite0"
     profile: Literal["default", "seed"] = "default"
     redis: Redis = Redis()
     jobs: Jobs = Jobs()

@@ -12,7 +12,7 @@ import numpy as np
 from landmarq.datasets import Question
 from landmarq.evalrun import VERSION, Outcome, PerLandmark, Row, Run, Seen
 from recognition import bootstrap, metrics
-from recognition.confidence import Calibration, fit
+from recognition.confidence import Calibration, fit, load
 
 if TYPE_CHECKING:
     from recognition.index.store import Index
@@ -86,7 +86,12 @@ def evaluate(answers: Sequence[Answer], index: Index, about: Mapping[str, str]) 
     rows = judge(answers, images)
     titles = {mark.id: mark.title for mark in map(index.landmark, range(index.landmark_count))}
     landmarks = per_landmark(rows, Counter(landmark for _, landmark in images), titles)
-    about = {**about, "extractor": index.fingerprint, "index": f"{len(images)} images of {len(titles)} landmarks"}
+    about = {
+        **about,
+        "extractor": index.fingerprint,
+        "embedder": index.embedder,
+        "index": f"{len(images)} images of {len(titles)} landmarks",
+    }
     return Run(VERSION, dict(about), figures(rows), landmarks, rows)
 
 
@@ -136,7 +141,8 @@ def per_landmark(rows: Sequence[Row], images: Mapping[str, int], titles: Mapping
 
 def recalibrated(run: Run) -> Calibration:
     """The confidence curve fitted on these answers."""
-    return fit([row.scores for row in run.answers], [row.judged.right for row in run.answers])
+    rival = load(run.about.get("extractor", "default"), run.about.get("embedder", "")).rival
+    return fit([row.scores for row in run.answers], [row.judged.right for row in run.answers], rival=rival)
 
 
 def _landmark(id: str, title: str, images: int, rows: Sequence[Row], claimed: int) -> PerLandmark:

@@ -14,43 +14,58 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Calibration:
-    """P(right) = logistic(intercept + best * ln(1 + score) + second * ln(1 + score of the second landmark))."""
+    """P(right) = logistic(intercept + best * ln(1 + score) + second * ln(1 + score of the second landmark)).
+
+    ``rival``: >= 0, the least score that a second landmark is taken to have. Where scores hold similarities, the second
+    of a large index always has one; without it, the only landmark of a small index would be right too easily.
+    """
 
     intercept: float
     best: float
     second: float
+    rival: float = 0.0
 
     def probability(self, best: float, second: float) -> float:
         """In [0, 1], for the scores (>= 0) of a landmark and of the best other one."""
         if best <= 0:
             return 0.0
-        return 1 / (1 + math.exp(-(self.intercept + self.best * math.log1p(best) + self.second * math.log1p(second))))
+        other = math.log1p(max(second, self.rival))
+        return 1 / (1 + math.exp(-(self.intercept + self.best * math.log1p(best) + self.second * other)))
 
     def to_json(self) -> str:
         """One line."""
         return json.dumps(asdict(self))
 
 
-def load(extractor: str) -> Calibration:
-    """The shipped calibration of an extractor (its name, or its fingerprint ``name@...``)."""
+def load(extractor: str, embedder: str = "") -> Calibration:
+    """The shipped calibration of an extractor, with an embedder or without.
+
+    Args:
+        extractor, embedder: names, or fingerprints ``name@...``; those without a calibration of their own share one.
+    """
+    names = [name.partition("@")[0] for name in (extractor, embedder) if name]
+    default = "default+embedding" if embedder else "default"
     fitted: dict[str, dict[str, float]] = json.loads(files("recognition").joinpath("data/calibration.json").read_text())
-    return Calibration(**fitted.get(extractor.partition("@")[0], fitted["default"]))
+    return Calibration(**fitted.get("+".join(names), fitted[default]))
 
 
-def fit(scores: npt.ArrayLike, right: npt.ArrayLike, ridge: float = 0.01) -> Calibration:
+def fit(scores: npt.ArrayLike, right: npt.ArrayLike, *, rival: float = 0.0, ridge: float = 0.01) -> Calibration:
     """Fit by maximum likelihood with a small ridge, so that separable answers give a finite curve.
 
     Args:
         scores: float [n, 2], scores of the named landmark and of the best other one.
         right: bool [n], whether the named landmark is right (False for every photograph of nothing known).
+        rival: as in :class:`Calibration`.
     """
     from scipy.optimize import minimize
 
-    design = np.column_stack((np.ones(len(np.asarray(right))), np.log1p(np.asarray(scores, float))))
+    reckoned = np.maximum(np.asarray(scores, float), [0.0, rival])
+    design = np.column_stack((np.ones(len(reckoned)), np.log1p(reckoned)))
     truth = np.asarray(right, float)
 
     def loss(weights: npt.NDArray[np.float64]) -> float:
         logits = design @ weights
         return float(np.logaddexp(0, logits).sum() - truth @ logits + ridge * weights[1:] @ weights[1:])
 
-    return Calibration(*(round(float(w), 4) for w in minimize(loss, np.zeros(3)).x))
+    intercept, best, second = (round(float(w), 4) for w in minimize(loss, np.zeros(3)).x)
+    return Calibration(intercept, best, second, rival)

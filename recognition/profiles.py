@@ -60,9 +60,14 @@ class VerifyParams:
 
 @dataclass(frozen=True)
 class RankParams:
-    """When an answer is given. ``threshold``: least confidence, in [0, 1], at which a landmark is named."""
+    """When an answer is given, and what counts for it.
+
+    ``threshold``: least confidence, in [0, 1], at which a landmark is named.
+    ``similarity``: >= 0, the effective inliers that embeddings with a cosine of 1 are worth.
+    """
 
     threshold: float = 0.5
+    similarity: float = 22.0
     max_candidates: int = 5
 
 

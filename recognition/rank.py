@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recognition.confidence import Calibration
+from recognition.features import Float32
 from recognition.profiles import RankParams
 from recognition.verify import VerifiedMatch
 
@@ -32,8 +33,10 @@ class RankedLandmark:
 
 @dataclass(frozen=True)
 class RankedCandidate:
-    """An index image that was considered, best first; ``refused`` says why it does not count.
+    """An index image that was considered, best first; ``refused`` says why its geometry does not count.
 
+    ``score``: effective inliers, and with embeddings ``RankParams.similarity`` times their cosine; >= 0.
+    ``similarity``: that cosine, in [-1, 1]; None without embeddings.
     ``correspondences``: (y, x) in the query and (y, x) in the index image, original pixels, one row per inlier.
     """
 
@@ -43,6 +46,7 @@ class RankedCandidate:
     matches: int
     inliers: int
     score: float
+    similarity: float | None
     confidence: float
     transform: list[list[float]] | None
     box: Box | None
@@ -68,6 +72,14 @@ class Recognition:
         return plain
 
 
+class Scored(NamedTuple):
+    """A verified match with all that counts for it."""
+
+    score: float
+    similarity: float | None
+    match: VerifiedMatch
+
+
 def rank(
     verified: Sequence[VerifiedMatch],
     index: Index,
@@ -75,29 +87,33 @@ def rank(
     features: int,
     calibration: Calibration,
     params: RankParams,
+    similarities: Float32 | None = None,
 ) -> Recognition:
     """Name the landmark whose best image has the highest score, if its confidence reaches the threshold.
 
+    However similar as a whole, an image without a verified inlier names nothing: there would be nothing to show.
     The best image, not the sum over a landmark's images: measured better, and a landmark with many photographs
     in the index gets no head start.
 
     Args:
         verified: as :func:`recognition.verify.verify` gives them. features: number of the query's features.
+        similarities: float32 [len(verified)], as in :class:`recognition.match.Candidates`.
     """
-    ordered = sorted(verified, key=lambda match: (-match.score, -match.inliers))
+    ordered = _ordered(verified, similarities, params)
     best = _best_per_landmark(ordered, index)
     confidence = {
-        landmark: calibration.probability(match.score, _best_other(landmark, best)) for landmark, match in best.items()
+        landmark: calibration.probability(scored.score, _best_other(landmark, best))
+        for landmark, scored in best.items()
     }
     named = [
-        _landmark(match, index, confidence[landmark])
-        for landmark, match in list(best.items())[:1]
-        if match.score > 0 and confidence[landmark] >= params.threshold
+        _landmark(scored.match, index, confidence[landmark])
+        for landmark, scored in list(best.items())[:1]
+        if scored.match.score > 0 and confidence[landmark] >= params.threshold
     ]
     return Recognition(
         landmark=named[0] if named else None,
         landmarks=named,
-        candidates=[_candidate(m, index, confidence) for m in ordered[: params.max_candidates]],
+        candidates=[_candidate(scored, index, confidence) for scored in ordered[: params.max_candidates]],
         reason=None if named else _reason(features, ordered, confidence, params),
         index_generation=index.generation,
         extractor=index.fingerprint,
@@ -105,15 +121,27 @@ def rank(
     )
 
 
-def _best_per_landmark(ordered: Sequence[VerifiedMatch], index: Index) -> dict[int, VerifiedMatch]:
-    best: dict[int, VerifiedMatch] = {}
-    for match in ordered:
-        best.setdefault(int(index.landmark_of[match.image]), match)
+def _ordered(verified: Sequence[VerifiedMatch], similarities: Float32 | None, params: RankParams) -> list[Scored]:
+    """Best first. What is similar as a whole needs fewer inliers, what is not, more."""
+    if similarities is None:
+        scored = [Scored(match.score, None, match) for match in verified]
+    else:
+        scored = [
+            Scored(max(0.0, match.score + params.similarity * similarity), similarity, match)
+            for match, similarity in zip(verified, similarities.tolist(), strict=True)
+        ]
+    return sorted(scored, key=lambda one: (-one.score, -one.match.inliers))
+
+
+def _best_per_landmark(ordered: Sequence[Scored], index: Index) -> dict[int, Scored]:
+    best: dict[int, Scored] = {}
+    for scored in ordered:
+        best.setdefault(int(index.landmark_of[scored.match.image]), scored)
     return best
 
 
-def _best_other(landmark: int, best: dict[int, VerifiedMatch]) -> float:
-    return next((match.score for other, match in best.items() if other != landmark), 0.0)
+def _best_other(landmark: int, best: dict[int, Scored]) -> float:
+    return next((scored.score for other, scored in best.items() if other != landmark), 0.0)
 
 
 def _landmark(match: VerifiedMatch, index: Index, confidence: float) -> RankedLandmark:
@@ -130,7 +158,8 @@ def _landmark(match: VerifiedMatch, index: Index, confidence: float) -> RankedLa
     )
 
 
-def _candidate(match: VerifiedMatch, index: Index, confidence: dict[int, float]) -> RankedCandidate:
+def _candidate(scored: Scored, index: Index, confidence: dict[int, float]) -> RankedCandidate:
+    match = scored.match
     ordinal = int(index.landmark_of[match.image])
     landmark = index.landmark(ordinal)
     return RankedCandidate(
@@ -139,8 +168,9 @@ def _candidate(match: VerifiedMatch, index: Index, confidence: dict[int, float])
         image=index.image(match.image).name,
         matches=match.matches,
         inliers=match.inliers,
-        score=round(match.score, 3),
-        confidence=round(confidence[ordinal], 4) if match.score > 0 else 0.0,
+        score=round(scored.score, 3),
+        similarity=None if scored.similarity is None else round(scored.similarity, 3),
+        confidence=round(confidence[ordinal], 4) if scored.score > 0 else 0.0,
         transform=None if match.transform is None else [[round(v, 6) for v in row] for row in match.transform.tolist()],
         box=_rounded_box(match),
         refused=match.refused,
@@ -156,13 +186,15 @@ def _rounded_box(match: VerifiedMatch) -> Box | None:
 
 
 def _reason(
-    features: int, ordered: Sequence[VerifiedMatch], confidence: dict[int, float], params: RankParams
+    features: int, ordered: Sequence[Scored], confidence: dict[int, float], params: RankParams
 ) -> dict[str, str]:
     """Why the answer is "unknown"."""
     if not features:
         return {"code": "no_features", "message": "the photograph shows no feature to match: it is blank or blurred"}
-    if not any(match.score > 0 for match in ordered):
+    if not any(scored.match.score > 0 for scored in ordered):
         return {"code": "no_match", "message": f"none of {len(ordered)} candidates passed the geometric verification"}
+    if max(confidence.values()) >= params.threshold:
+        return {"code": "no_match", "message": "the most similar index photograph has no geometry in common with this"}
     return {
         "code": "low_confidence",
         "message": f"the best candidate has confidence {max(confidence.values()):.2f}, below {params.threshold:g}",

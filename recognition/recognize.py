@@ -47,8 +47,9 @@ def verify_and_rank(features: Features, candidates: Candidates, index: Index, pr
         verify(features, candidates, index, profile.verify),
         index,
         features=len(features),
-        calibration=confidence.load(index.fingerprint),
+        calibration=confidence.load(index.fingerprint, index.embedder if candidates.similarities is not None else ""),
         params=profile.rank,
+        similarities=candidates.similarities,
     )
 
 

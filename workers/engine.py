@@ -53,7 +53,9 @@ def limits(settings: Settings) -> ImageLimits:
 
 
 def make_extractor(settings: Settings) -> Extractor:
-    """The extractor that the settings name; nothing is loaded yet.
+    """The extractor that the settings name, with the embedding that they name; nothing is loaded yet.
+
+    The profile ``seed`` has no embedding: the origin had none.
 
     Raises:
         ExtractorUnavailable: it can't be had.
@@ -61,7 +63,13 @@ def make_extractor(settings: Settings) -> Extractor:
     from recognition.extractors import create
 
     section: BaseModel = settings.delf if settings.extractor == "delf" else settings.xfeat
-    return create(settings.extractor, **section.model_dump())
+    local = create(settings.extractor, **section.model_dump())
+    if settings.embedding == "none" or settings.profile == "seed":
+        return local
+    from recognition.embedding.extractor import EmbeddingExtractor
+    from recognition.embedding.global_descriptor import GlobalDescriptor
+
+    return EmbeddingExtractor(local, GlobalDescriptor())
 
 
 @dataclass(frozen=True)

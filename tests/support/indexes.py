@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from recognition.index.writer import Writer
 from tests.support.photos import photo
 
 FINGERPRINT = "test@0123456789abcdef"
+EMBEDDER = "whole@0123456789abcdef"
+EMBEDDING = 16  # numbers
 THUMBNAIL = thumbnail_jpeg(photo(0, (60, 80)))
 
 
@@ -67,3 +70,9 @@ def build(path: Path, *batches: range, n: int = 20) -> Store:
                 add(writer, seed, n)
             writer.commit()
     return store
+
+
+def embedded(bare: Features, seed: int, embedder: str = EMBEDDER) -> Features:
+    """The same features with a random embedding, the same for the same seed."""
+    vector = np.random.default_rng(seed).normal(size=EMBEDDING).astype(np.float32)
+    return replace(bare, embedding=vector / np.linalg.norm(vector), embedder=embedder)

@@ -7,7 +7,7 @@ import pytest
 
 from recognition.errors import FeaturesError
 from recognition.features import Features
-from tests.support.indexes import features
+from tests.support.indexes import embedded, features
 
 
 def test_features_survive_the_trip_through_bytes() -> None:
@@ -38,3 +38,27 @@ def test_arrays_of_another_shape_are_refused(changes: dict[str, np.ndarray], mes
 def test_damaged_bytes_are_a_clear_error(data: bytes) -> None:
     with pytest.raises(FeaturesError, match=f"these {len(data)} bytes are no features"):
         Features.from_bytes(data)
+
+
+def test_an_embedding_travels_along() -> None:
+    original = embedded(features(0), 1)
+    back = Features.from_bytes(original.to_bytes())
+    np.testing.assert_array_equal(back.embedding, original.embedding)
+    assert back.embedder == original.embedder
+    without = Features.from_bytes(features(0).to_bytes())
+    assert (without.embedding, without.embedder) == (None, "")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"embedding": np.ones(4), "embedder": "e@1"},
+        {"embedding": np.ones((1, 4), np.float32), "embedder": "e@1"},
+        {"embedding": np.full(4, np.inf, np.float32), "embedder": "e@1"},
+        {"embedding": np.ones(4, np.float32)},
+        {"embedder": "e@1"},
+    ],
+)
+def test_an_embedding_that_is_none_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(FeaturesError, match="embedding"):
+        replace(features(0), **changes)

@@ -1,4 +1,4 @@
-"""The global descriptor: agreement with the original network, unit vectors, threads, what is said when it can't load."""
+"""The global descriptor: agreement with the original network, unit vectors, threads, and errors that help."""
 
 from __future__ import annotations
 

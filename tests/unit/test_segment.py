@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from recognition.errors import FingerprintMismatch, LandmarqError, SchemaMismatc
 from recognition.index.files import digest
 from recognition.index.records import Landmark, Row, SegmentEntry
 from recognition.index.segment import BULK, Segment, write_segment
-from tests.support.indexes import FINGERPRINT, THUMBNAIL, features, landmark, sha
+from tests.support.indexes import FINGERPRINT, THUMBNAIL, embedded, features, landmark, sha
 
 
 def rows(images: int = 4, n: int = 12) -> list[Row]:
@@ -163,10 +164,15 @@ def test_wrong_contents_with_fitting_checksums_never_raise_anything_else(
     path.unlink()
 
 
-def test_bulk_is_what_the_format_says(tmp_path: Path) -> None:
-    entry = write_segment(tmp_path, rows(), FINGERPRINT)
+def with_embeddings() -> list[Row]:
+    return [replace(row, features=embedded(row.features, i)) for i, row in enumerate(rows())]
+
+
+@pytest.mark.parametrize("make", [rows, with_embeddings])
+def test_bulk_is_what_the_format_says(make: Callable[[], list[Row]], tmp_path: Path) -> None:
+    entry = write_segment(tmp_path, make(), FINGERPRINT)
     with h5py.File(tmp_path / entry.file, "r") as file:
-        assert sum(length for _, length in entry.bulk) == sum(file[name].nbytes for name in BULK)
+        assert sum(length for _, length in entry.bulk) == sum(file[name].nbytes for name in BULK if name in file)
 
 
 def test_other_schema_version(tmp_path: Path) -> None:
@@ -204,7 +210,7 @@ def test_missing_dataset_and_attribute(tmp_path: Path) -> None:
 
 def test_the_documentation_lists_every_dataset_and_attribute(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "index-format.md").read_text()
-    entry = write_segment(tmp_path, rows(), FINGERPRINT)
+    entry = write_segment(tmp_path, with_embeddings(), FINGERPRINT)
     found: dict[str, str] = {}
 
     def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
