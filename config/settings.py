@@ -151,6 +151,17 @@ class Settings(BaseSettings):
         return self.index_dir or self.data_dir / "index"
 
 
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The variables that give another process the same settings."""
+    found: dict[str, str] = {}
+    for name, value in settings.model_dump(mode="json", by_alias=True, exclude_none=True).items():
+        fields = (
+            {f"{name}__{field}": inner for field, inner in value.items()} if isinstance(value, dict) else {name: value}
+        )
+        found |= {PREFIX + key.upper(): str(inner) for key, inner in fields.items()}
+    return found
+
+
 def redact(url: str) -> str:
     """``url`` with the password replaced by ``***``."""
     parts = urlsplit(url)

@@ -44,9 +44,13 @@ def running(output: Output, settings: Settings, *, cpu_workers: int | None = Non
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    found = {name: value for name, value in os.environ.items() if name != "LANDMARQ_REDIS__URL"}
-    found["LANDMARQ_INDEX_DIR"] = str(settings.index_path)
-    found["LANDMARQ_PROFILE"] = settings.profile
+    """Of a process with these settings, whatever the environment says here, that brings its own broker."""
+    from config.settings import PREFIX, to_environment
+
+    found = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)} | to_environment(
+        settings
+    )
+    del found["LANDMARQ_REDIS__URL"]
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from config.settings import Settings, get_settings, load
 from landmarq.client import Client
@@ -19,6 +20,10 @@ from tests.support.workers import Crew
 if TYPE_CHECKING:
     from recognition.extractors.base import Extractor
     from recognition.index.store import Store
+
+# Machines are shared and noisy: how long an example takes says nothing about it.
+hypothesis_settings.register_profile("landmarq", deadline=None)
+hypothesis_settings.load_profile("landmarq")
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "samples"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -78,10 +77,10 @@ def evaluate(
     for note in data.notes:
         output.note(note)
     quiet_tensorflow()
-    os.environ["LANDMARQ_RANK__MAX_CANDIDATES"] = str(RANKED)  # for this process and the workers
     with ExitStack() as stack:
         folder = work_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="landmarq-evaluate-")))
         settings = load_settings(folder, profile=profile, discover=False)
+        settings = settings.model_copy(update={"rank": settings.rank.model_copy(update={"max_candidates": RANKED})})
         index = _indexed(output, settings, data)
         ask = _through_the_queue if queue else _in_this_process
         about = {"dataset": dataset.absolute().name, "protocol": protocol or "", "profile": settings.profile}

@@ -1,4 +1,4 @@
-"""DELF through the queue: a module of its layout and signature in a GPU worker, loaded once, and kept apart from xfeat."""
+"""DELF through the queue: a module of its layout and signature in a GPU worker, loaded once, kept apart from xfeat."""
 
 from __future__ import annotations
 

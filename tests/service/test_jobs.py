@@ -161,7 +161,7 @@ transitions = st.lists(
 
 
 @given(calls=transitions)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_in_any_order_the_state_only_moves_on_and_ends_once(store: JobStore, calls: list[tuple[str, Stage]]) -> None:
     job_id = new_job(store)
     order = list(State)

@@ -72,7 +72,7 @@ def test_titles(title: str) -> None:
         assert picture[:44, -13:].max() < 40  # nothing runs into the margin
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.tuples(*[st.integers(1, 90)] * 4),
     st.lists(st.tuples(*[st.floats(-500, 5000, width=32)] * 4), max_size=5),

@@ -148,7 +148,7 @@ def valid_files() -> list[bytes]:
     return [*formats, encode(small, "JPEG", exif=exif), palette, gray16, encode(small, "TIFF", compression="tiff_lzw")]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_mutated_files_give_an_image_or_an_image_error(valid_files: list[bytes], data: st.DataObject) -> None:
     mutated = bytearray(data.draw(st.sampled_from(valid_files)))
@@ -163,7 +163,7 @@ def test_mutated_files_give_an_image_or_an_image_error(valid_files: list[bytes],
     assert image.shape[2] == 3
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from(
         [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\x20\0\0\0WEBPVP8 ", b"II*\0", b"BM"]
@@ -175,7 +175,7 @@ def test_arbitrary_bytes_give_an_image_or_an_image_error(start: bytes, rest: byt
         assert decode(start + rest, SMALL).ndim == 3
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 300))
 def test_resize_long_side(height: int, width: int, side: int) -> None:
     resized = resize_long_side(np.zeros((height, width, 3), np.uint8), side)

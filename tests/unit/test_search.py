@@ -19,7 +19,7 @@ def blocks_of(rows: np.ndarray, cuts: list[int]) -> list[np.ndarray]:
     return np.split(rows, sorted(min(cut, len(rows)) for cut in cuts))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n=st.integers(1, 200),

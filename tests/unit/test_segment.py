@@ -77,7 +77,7 @@ def test_the_file_is_plain_hdf5(tmp_path: Path) -> None:
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=30)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.builds(
         Landmark,
@@ -125,7 +125,7 @@ def test_missing(tmp_path: Path) -> None:
         Segment(tmp_path, entry, FINGERPRINT)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.data())
 def test_a_flipped_byte_is_found(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """In the tables when opening, in the large arrays by the checksum of the whole file."""
@@ -145,7 +145,7 @@ def test_a_flipped_byte_is_found(tmp_path_factory: pytest.TempPathFactory, data:
     path.unlink()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(0, 10**6), st.integers(1, 255))
 def test_wrong_contents_with_fitting_checksums_never_raise_anything_else(
     tmp_path_factory: pytest.TempPathFactory, where: int, flip: int

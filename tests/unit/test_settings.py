@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from config.settings import Settings, SettingsError, get_settings, load, redact
+from config.settings import Settings, SettingsError, get_settings, load, redact, to_environment
 from recognition.images import ImageLimits
 from recognition.profiles import DEFAULT, SEED
 from workers.engine import limits, profile
@@ -131,3 +131,11 @@ def test_our_config_package_is_the_one_that_is_imported() -> None:
     # The name is generic enough for another distribution to overwrite it.
     assert Settings.__module__ == "config.settings"
     assert Path(__file__).parents[2] / "config" in Path(__import__("config").__file__ or "").parents
+
+
+def test_another_process_gets_the_same_settings_from_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = load(data_dir="/data", profile="seed", rank={"max_candidates": 7}, log={"json": True}, delf={"handle": "/m"})
+    for name, value in to_environment(here).items():
+        monkeypatch.setenv(name, value)
+    assert load() == here
+    assert to_environment(here)["LANDMARQ_RANK__MAX_CANDIDATES"] == "7"

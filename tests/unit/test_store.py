@@ -101,7 +101,7 @@ def test_removed_images_are_in_no_block(tmp_path: Path) -> None:
     assert index.landmark_count == 4  # landmark 4 was only on image 8
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 11), min_size=12, max_size=12), st.sets(st.integers(0, 11), max_size=11))
 def test_any_removal_keeps_rows_and_images_together(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], removed: set[int]

@@ -35,7 +35,7 @@ def pair(
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     seed=st.integers(0, 2**32 - 1),
     share=st.floats(0.3, 0.9),
