@@ -5,7 +5,7 @@
 The mean is taken away, and the strongest directions that photographs of landmarks have in common (sky, façade, lawn)
 are damped to about the strength of the next ones. Whatever lies outside of them is kept as it is: 71 photographs say
 what is common, not what is rare. The last bits depend on the number of TensorFlow's threads: with
-TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 the shipped file comes out, byte by byte, on the kind of machine it was made on.
+TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 the shipped file comes out, byte by byte, on a machine of the same kind.
 """
 
 from __future__ import annotations
