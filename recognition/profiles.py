@@ -64,10 +64,12 @@ class RankParams:
 
     ``threshold``: least confidence, in [0, 1], at which a landmark is named.
     ``similarity``: >= 0, the effective inliers that embeddings with a cosine of 1 are worth.
+    ``overlap``: in [0, 1], share of a further landmark's inliers that may lie where those of a named one do.
     """
 
     threshold: float = 0.5
     similarity: float = 22.0
+    overlap: float = 0.2
     max_candidates: int = 5
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from recognition.confidence import Calibration
 from recognition.features import Float32
 from recognition.profiles import RankParams
@@ -89,7 +91,8 @@ def rank(
     params: RankParams,
     similarities: Float32 | None = None,
 ) -> Recognition:
-    """Name the landmark whose best image has the highest score, if its confidence reaches the threshold.
+    """Name the landmark whose best image has the highest score, if its confidence reaches the threshold, and others
+    that the picture shows beside it.
 
     However similar as a whole, an image without a verified inlier names nothing: there would be nothing to show.
     The best image, not the sum over a landmark's images: measured better, and a landmark with many photographs
@@ -102,14 +105,11 @@ def rank(
     ordered = _ordered(verified, similarities, params)
     best = _best_per_landmark(ordered, index)
     confidence = {
-        landmark: calibration.probability(scored.score, _best_other(landmark, best))
+        landmark: calibration.probability(scored.score, _best_other({landmark}, best))
         for landmark, scored in best.items()
     }
-    named = [
-        _landmark(scored.match, index, confidence[landmark])
-        for landmark, scored in list(best.items())[:1]
-        if scored.match.score > 0 and confidence[landmark] >= params.threshold
-    ]
+    seen = _seen(best, confidence, calibration, params)
+    named = [_landmark(best[landmark].match, index, confidence[landmark]) for landmark in seen]
     return Recognition(
         landmark=named[0] if named else None,
         landmarks=named,
@@ -140,8 +140,36 @@ def _best_per_landmark(ordered: Sequence[Scored], index: Index) -> dict[int, Sco
     return best
 
 
-def _best_other(landmark: int, best: dict[int, Scored]) -> float:
-    return next((scored.score for other, scored in best.items() if other != landmark), 0.0)
+def _best_other(landmarks: set[int], best: dict[int, Scored]) -> float:
+    return next((scored.score for other, scored in best.items() if other not in landmarks), 0.0)
+
+
+def _seen(
+    best: dict[int, Scored], confidence: dict[int, float], calibration: Calibration, params: RankParams
+) -> list[int]:
+    """The landmarks to name, best first; ``confidence`` of all but the first is reckoned anew.
+
+    The first has to stand out from all others. A further one has to show elsewhere in the picture, and to stand out
+    from those that are not named: what is named already is no rival, it is another building.
+    """
+    seen: list[int] = []
+    for landmark, scored in best.items():
+        sure = calibration.probability(scored.score, _best_other({landmark, *seen}, best))
+        passes = scored.match.score > 0 and sure >= params.threshold
+        if passes and all(_share_inside(scored.match, best[other].match) <= params.overlap for other in seen):
+            confidence[landmark] = sure
+            seen.append(landmark)
+        elif not seen:  # nothing is named behind a first one that is not
+            break
+    return seen
+
+
+def _share_inside(match: VerifiedMatch, other: VerifiedMatch) -> float:
+    """Share of a match's inliers, in [0, 1], that lie where another's do; a twentieth of those on each side aside,
+    for one stray inlier would stretch the box over the whole picture."""
+    low, high = np.quantile(other.pairs[:, :2], (0.05, 0.95), axis=0)
+    inside = (match.pairs[:, :2] >= low) & (match.pairs[:, :2] <= high)
+    return float(inside.all(axis=1).mean())
 
 
 def _landmark(match: VerifiedMatch, index: Index, confidence: float) -> RankedLandmark:

@@ -21,10 +21,10 @@ def index(tmp_path: Path) -> Index:
     return index_of(tmp_path, scenes(5, 10), landmarks=[0, 0, 1, 2, 3])
 
 
-def verified(image: int, score: float, refused: str | None = None) -> VerifiedMatch:
+def verified(image: int, score: float, refused: str | None = None, *, left: float = 20) -> VerifiedMatch:
     if refused:
         return VerifiedMatch(image, 7, 0, 0.0, None, np.empty((0, 4), np.float32), refused)
-    pairs = np.array([[10, 20, 1, 2], [110, 220, 11, 22]], np.float32)
+    pairs = np.linspace((10, left, 1, 2), (110, left + 200, 11, 22), 21, dtype=np.float32)
     return VerifiedMatch(image, 30, round(score), score, np.array([[1, 0, 9], [0, 1, 18.0]]), pairs)
 
 
@@ -83,6 +83,24 @@ def test_the_answer_is_json_and_nothing_but_json(index: Index) -> None:
     assert json.loads(json.dumps(found)) == found
     assert len(found["candidates"]) == 1
     assert found["candidates"][0]["transform"] == [[1, 0, 9], [0, 1, 18]]
-    assert found["candidates"][0]["correspondences"] == [[10, 20, 1, 2], [110, 220, 11, 22]]
+    assert found["candidates"][0]["correspondences"][::20] == [[10, 20, 1, 2], [110, 220, 11, 22]]
     assert found["index_generation"] == index.generation
     assert found["extractor"] == index.fingerprint
+
+
+def test_a_second_landmark_elsewhere_in_the_picture_is_named_too(index: Index) -> None:
+    found = answer(index, verified(0, 60), verified(2, 40, left=400), verified(3, 3))
+    assert [one.id for one in found.landmarks] == ["landmark-0", "landmark-1"]
+    assert found.landmark == found.landmarks[0]
+    assert found.landmarks[1].confidence == pytest.approx(CURVE.probability(40, 3), abs=1e-4)
+    assert found.landmarks[1].box == (10, 400, 110, 600)
+
+
+def test_a_rival_for_the_same_place_is_not_named_beside_it(index: Index) -> None:
+    found = answer(index, verified(0, 60), verified(2, 40))
+    assert [one.id for one in found.landmarks] == ["landmark-0"]
+
+
+def test_nothing_is_named_behind_an_unsure_first(index: Index) -> None:
+    found = answer(index, verified(0, 4), verified(2, 3.9, left=400))
+    assert found.landmarks == []

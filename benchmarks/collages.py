@@ -1,0 +1,105 @@
+"""Pictures of two landmarks: pairs of query photographs side by side, and whether both are named, each in its half.
+
+python -m benchmarks.collages DATASET INDEX [--pairs 60] [--json FILE]
+
+DATASET as for ``landmarq evaluate``, INDEX an index of it (``evaluate --work-dir`` leaves one). Photographs
+that show one landmark are asked too: whatever is named beside it is one too many.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+
+from benchmarks.measure import report
+from config.settings import load
+from landmarq.datasets import read_dataset
+from landmarq.engine import Engine
+from recognition.images import Image, decode
+from tests.support.photos import encode
+
+HEIGHT = 600
+
+
+def main() -> None:
+    """Ask and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("index", type=Path)
+    parser.add_argument("--pairs", type=int, default=60)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    Pillow.MAX_IMAGE_PIXELS = None
+    engine = Engine(load(index_dir=arguments.index))
+    asked = [question for question in read_dataset(arguments.dataset, None).questions if question.truth]
+    order = np.random.default_rng(0).permutation(len(asked))
+    left, right = (order[i : 2 * arguments.pairs : 2] for i in (0, 1))
+    pairs = [(asked[a], asked[b]) for a, b in zip(left, right, strict=True) if asked[a].truth != asked[b].truth]
+    found = [{landmark["id"] for landmark in _ask(engine, _beside(a.file, b.file))} for a, b in pairs]
+    truths = [{a.truth, b.truth} for a, b in pairs]
+    alone = [[landmark["id"] for landmark in _ask(engine, one.file.read_bytes())] for pair in pairs for one in pair]
+    rows = [
+        {
+            "pictures": "collages",
+            "asked": len(pairs),
+            "figure": "both named",
+            "share": _share(map(set.issuperset, found, truths)),
+        },
+        {"pictures": "collages", "asked": len(pairs), "figure": "one named", "share": _share(map(_one, found, truths))},
+        {
+            "pictures": "collages",
+            "asked": len(pairs),
+            "figure": "another named",
+            "share": _share(map(_more, found, truths)),
+        },
+        {
+            "pictures": "single",
+            "asked": len(alone),
+            "figure": "first named rightly",
+            "share": _share(
+                bool(names) and names[0] == one.truth
+                for names, one in zip(alone, [o for p in pairs for o in p], strict=True)
+            ),
+        },
+        {
+            "pictures": "single",
+            "asked": len(alone),
+            "figure": "a second one named",
+            "share": _share(len(n) > 1 for n in alone),
+        },
+    ]
+    report("two landmarks in one picture", rows, arguments.json)
+
+
+def _ask(engine: Engine, photo: bytes) -> list[dict[str, object]]:
+    landmarks: list[dict[str, object]] = engine.recognize(photo)["landmarks"]
+    return landmarks
+
+
+def _beside(first: Path, second: Path) -> bytes:
+    return encode(np.hstack([_scaled(decode(file.read_bytes())) for file in (first, second)]), "PNG")
+
+
+def _scaled(image: Image) -> Image:
+    width = round(image.shape[1] * HEIGHT / image.shape[0])
+    return np.asarray(cv2.resize(image, (width, HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _one(found: set[object], truth: set[object]) -> bool:
+    return len(found & truth) == 1
+
+
+def _more(found: set[object], truth: set[object]) -> bool:
+    return bool(found - truth)
+
+
+def _share(values: object) -> float:
+    return float(np.mean(list(values)))  # type: ignore[call-overload]
+
+
+if __name__ == "__main__":
+    main()
