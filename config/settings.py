@@ -112,6 +112,8 @@ class Rank(Section):
 
     threshold: float | None = Field(default=None, ge=0, le=1)
     similarity: float | None = Field(default=None, ge=0)
+    overlap: float | None = Field(default=None, ge=0, le=1)
+    calibration: Path | None = None
     max_candidates: int | None = Field(default=None, ge=1)
 
 

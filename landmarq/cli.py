@@ -10,7 +10,7 @@ from importlib.metadata import version as installed_version
 
 import typer
 
-from landmarq.commands import compare, demo, doctor, evaluate, index, jobs, recognize, workers
+from landmarq.commands import calibrate, compare, demo, doctor, evaluate, index, jobs, recognize, workers
 from landmarq.commands.common import Group, JsonFlag
 from landmarq.output import Output
 
@@ -30,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for module in (recognize, workers, jobs, index, evaluate, compare, doctor, demo):
+for module in (recognize, workers, jobs, index, evaluate, compare, calibrate, doctor, demo):
     module.register(app)
 
 

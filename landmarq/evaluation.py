@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from landmarq.datasets import Question
-from landmarq.evalrun import VERSION, Outcome, PerLandmark, Row, Run, Seen
+from landmarq.evalrun import VERSION, BadRun, Outcome, PerLandmark, Row, Run, Seen
 from recognition import bootstrap, metrics
 from recognition.confidence import Calibration, fit, load
 
@@ -143,6 +144,20 @@ def recalibrated(run: Run) -> Calibration:
     """The confidence curve fitted on these answers."""
     rival = load(run.about.get("extractor", "default"), run.about.get("embedder", "")).rival
     return fit([row.scores for row in run.answers], [row.judged.right for row in run.answers], rival=rival)
+
+
+def threshold_at(run: Run, curve: Calibration, false_accepts: float) -> float:
+    """The lowest threshold at which at most that share of the distractors is named, in [0, 1].
+
+    Raises:
+        BadRun: there are no distractors in the run.
+    """
+    confident = sorted((curve.probability(*row.scores) for row in run.answers if row.truth is None), reverse=True)
+    if not confident:
+        raise BadRun("a threshold for false accepts needs photographs of nothing known in the data set (distractors)")
+    allowed = int(false_accepts * len(confident))
+    # Rounded up: the most confident one that must not be named stays below.
+    return min(1.0, math.floor(confident[allowed] * 1000 + 1) / 1000) if allowed < len(confident) else 0.0
 
 
 def _landmark(id: str, title: str, images: int, rows: Sequence[Row], claimed: int) -> PerLandmark:

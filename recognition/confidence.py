@@ -6,10 +6,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from recognition.errors import BadCalibration
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,31 @@ class Calibration:
         return json.dumps(asdict(self))
 
 
-def load(extractor: str, embedder: str = "") -> Calibration:
-    """The shipped calibration of an extractor, with an embedder or without.
+@lru_cache(maxsize=8)
+def load(extractor: str, embedder: str = "", own: Path | None = None) -> Calibration:
+    """The calibration in the file ``own``, or the shipped one of an extractor, with an embedder or without.
 
     Args:
         extractor, embedder: names, or fingerprints ``name@...``; those without a calibration of their own share one.
+        own: what :meth:`Calibration.to_json` gave; read once per process.
+
+    Raises:
+        BadCalibration: the file can't be read, or holds something else.
     """
+    if own is not None:
+        return _read(own)
     names = [name.partition("@")[0] for name in (extractor, embedder) if name]
     default = "default+embedding" if embedder else "default"
     fitted: dict[str, dict[str, float]] = json.loads(files("recognition").joinpath("data/calibration.json").read_text())
     return Calibration(**fitted.get("+".join(names), fitted[default]))
+
+
+def _read(path: Path) -> Calibration:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return Calibration(**{name: float(value) for name, value in found.items()})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise BadCalibration(f"{path} is no calibration ({error}): make one with `landmarq calibrate`") from error
 
 
 def fit(scores: npt.ArrayLike, right: npt.ArrayLike, *, rival: float = 0.0, ridge: float = 0.01) -> Calibration:

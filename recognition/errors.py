@@ -11,6 +11,7 @@ LandmarqError                          error
 ├── ExtractorError                     extractor_failed
 │   └── ExtractorUnavailable           extractor_unavailable
 ├── FeaturesError                      bad_features
+├── BadCalibration                     bad_calibration
 └── StoreError                         index_error
     ├── IndexMissing                   index_missing
     ├── IndexInputError                bad_index_input
@@ -97,6 +98,12 @@ class FeaturesError(LandmarqError):
     """Arrays that are no valid ``Features``."""
 
     code = "bad_features"
+
+
+class BadCalibration(LandmarqError):
+    """A calibration file that can't be used."""
+
+    code = "bad_calibration"
 
 
 class StoreError(LandmarqError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 
@@ -65,11 +66,13 @@ class RankParams:
     ``threshold``: least confidence, in [0, 1], at which a landmark is named.
     ``similarity``: >= 0, the effective inliers that embeddings with a cosine of 1 are worth.
     ``overlap``: in [0, 1], share of a further landmark's inliers that may lie where those of a named one do.
+    ``calibration``: a file of `landmarq calibrate`, instead of the shipped curve.
     """
 
     threshold: float = 0.5
     similarity: float = 22.0
     overlap: float = 0.2
+    calibration: Path | None = None
     max_candidates: int = 5
 
 

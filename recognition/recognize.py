@@ -43,11 +43,12 @@ def extract(image: Image, extractor: Extractor, params: ExtractParams) -> Featur
 
 def verify_and_rank(features: Features, candidates: Candidates, index: Index, profile: Profile) -> Recognition:
     """The third stage: geometric verification of every candidate, then the answer."""
+    embedder = index.embedder if candidates.similarities is not None else ""
     return rank(
         verify(features, candidates, index, profile.verify),
         index,
         features=len(features),
-        calibration=confidence.load(index.fingerprint, index.embedder if candidates.similarities is not None else ""),
+        calibration=confidence.load(index.fingerprint, embedder, profile.rank.calibration),
         params=profile.rank,
         similarities=candidates.similarities,
     )
