@@ -1,4 +1,4 @@
-"""`landmarq calibrate`: curve and threshold from judged answers, and the file that takes the place of the shipped one."""
+"""`landmarq calibrate`: curve and threshold from judged answers, and the file that replaces the shipped curve."""
 
 from __future__ import annotations
 
