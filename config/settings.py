@@ -88,6 +88,7 @@ class Extract(Section):
     """Overrides of the profile's extraction."""
 
     max_features: int | None = Field(default=None, gt=0)
+    turn: bool | None = None
 
 
 class Match(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +46,8 @@ def ingest_entries(
     from recognition.index.store import Store
     from recognition.recognize import extract
 
-    params = profile(settings).extract
+    # Somebody chose the photographs of an index: they are upright, and a wrong turn would stay.
+    params = dataclasses.replace(profile(settings).extract, turn=False)
     extractor = load_extractor(settings)
     return ingest(
         Store(settings.index_path),

@@ -12,10 +12,13 @@ class ExtractParams:
     """How features are extracted.
 
     ``crop``: > 0 centre-crops and resizes every image to a square of that side first, as the origin did.
+    ``turn``: photographs to be recognised that surely lie on a side are turned upright first, by an extractor that can
+    tell; those of the index are taken as they are.
     """
 
     max_features: int = 1000
     crop: int = 0
+    turn: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ DEFAULT = Profile()
 # neighbours within 0.8, one skimage RANSAC per candidate, and the inlier count alone as the score.
 SEED = Profile(
     name="seed",
-    extract=ExtractParams(max_features=1000, crop=256),
+    extract=ExtractParams(max_features=1000, crop=256, turn=False),
     match=MatchParams(method="kdtree", neighbours=10, max_distance=0.8, one_to_one=False, max_candidates=0, similar=0),
     verify=VerifyParams(method="skimage", residual=20.0, frame=("short", 256), cell=0, check_model=False),
     rank=RankParams(threshold=0.0),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from recognition import confidence
-from recognition.extractors.base import Extractor, Image
+from recognition.extractors.base import Extractor, Image, TurningExtractor
 from recognition.features import Features
 from recognition.images import ImageLimits, crop_square, decode
 from recognition.match import Candidates, match
@@ -26,10 +26,13 @@ T = TypeVar("T")
 
 
 def extract(image: Image, extractor: Extractor, params: ExtractParams) -> Features:
-    """Features of one decoded image (uint8 [h, w, 3] RGB), locations in its own pixels even when it is cropped."""
+    """Features of one decoded image (uint8 [h, w, 3] RGB), locations in its own pixels even if cropped or turned."""
+    run = extractor.extract
+    if params.turn and isinstance(extractor, TurningExtractor):
+        run = extractor.extract_upright
     if not params.crop:
-        return extractor.extract([image], max_features=params.max_features)[0]
-    (features,) = extractor.extract([crop_square(image, params.crop)], max_features=params.max_features)
+        return run([image], max_features=params.max_features)[0]
+    (features,) = run([crop_square(image, params.crop)], max_features=params.max_features)
     height, width = image.shape[:2]
     scale = min(height, width) / params.crop
     offset = np.array([(height - min(height, width)) / 2, (width - min(height, width)) / 2], np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from rich.markup import escape
 from landmarq.commands.common import JsonFlag, ProfileName
 from landmarq.environment import load_settings, quiet_tensorflow
 from landmarq.output import Output, table
+from landmarq.transforms import Transform
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -63,6 +64,10 @@ def evaluate(
         str | None,
         typer.Option(help="How a public data set counts: easy, medium or hard; recognition or retrieval."),
     ] = None,
+    transform: Annotated[
+        Transform | None,
+        typer.Option(help="Change the photographs that are asked about first: turned clockwise, or at half size."),
+    ] = None,
     profile: ProfileName = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -76,6 +81,7 @@ def evaluate(
     data = read_dataset(dataset, protocol)
     for note in data.notes:
         output.note(note)
+    data = replace(data, questions=[replace(question, transform=transform) for question in data.questions])
     quiet_tensorflow()
     with ExitStack() as stack:
         folder = work_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="landmarq-evaluate-")))
@@ -84,6 +90,7 @@ def evaluate(
         index = _indexed(output, settings, data)
         ask = _through_the_queue if queue else _in_this_process
         about = {"dataset": dataset.absolute().name, "protocol": protocol or "", "profile": settings.profile}
+        about["transform"] = transform or "none"
         run = evaluation.evaluate(list(ask(output, settings, data.questions)), index, about)
         if report is not None:
             _report(output, report, run, data, index)

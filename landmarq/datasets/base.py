@@ -6,10 +6,14 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from landmarq.transforms import Transform
 from recognition.errors import LandmarqError
 from recognition.index.source import Entry
+
+if TYPE_CHECKING:
+    from recognition.extractors.base import Image
 
 Role = Literal["right", "wrong", "junk"]
 Box = tuple[float, float, float, float]
@@ -31,6 +35,7 @@ class Question:
         relevant: names of the index images that are right, where the set lists them; None: all images of the landmarks.
         junk: names of index images that count as neither right nor wrong, as if they were not in the index.
         box: the part of the photograph that is asked about: (top, left, bottom, right) in pixels; None: all of it.
+        transform: what is done to it (to the part, if there is a box) before it is asked.
     """
 
     file: Path
@@ -40,6 +45,7 @@ class Question:
     relevant: frozenset[str] | None = None
     junk: frozenset[str] = frozenset()
     box: Box | None = None
+    transform: Transform | None = None
 
     def role(self, image: str, landmark: str) -> Role:
         """What an index image of this name and landmark is to this question."""
@@ -50,12 +56,14 @@ class Question:
         return "right" if self.truth is not None and (landmark == self.truth or landmark in self.also) else "wrong"
 
     def photo(self) -> Path | bytes:
-        """What is recognised: the file, or a PNG of the part that is asked about.
+        """What is recognised: the file, or a PNG of what is made of it.
 
         Raises:
-            ImageError: the file can't be cropped.
+            ImageError: the file can't be read or cropped.
         """
-        return self.file if self.box is None else _crop(self.file, self.box)
+        if self.box is None and self.transform is None:
+            return self.file
+        return _made(self.file, self.box, self.transform)
 
 
 @dataclass(frozen=True)
@@ -85,20 +93,29 @@ def read_table(path: Path, *columns: str) -> Iterator[tuple[int, dict[str, str]]
         raise BadDataset(f"can't read {path}: {error}") from None
 
 
-def _crop(file: Path, box: Box) -> bytes:
+def _made(file: Path, box: Box | None, transform: Transform | None) -> bytes:
     import io
 
     from PIL import Image as Pillow
 
     from landmarq.photo import read_photo
-    from recognition.errors import ImageError
     from recognition.images import DEFAULT_LIMITS, decode
 
     image = decode(read_photo(file, max_bytes=DEFAULT_LIMITS.max_bytes))
+    if box is not None:
+        image = _cropped(image, box, file)
+    if transform is not None:
+        image = transform.apply(image)
+    buffer = io.BytesIO()
+    Pillow.fromarray(image).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _cropped(image: Image, box: Box, file: Path) -> Image:
+    from recognition.errors import ImageError
+
     top, left, bottom, right = (max(0, round(side)) for side in box)
     part = image[top:bottom, left:right]
     if not part.size:
         raise ImageError(f"{file}: the box {box} holds nothing of its {image.shape[1]} x {image.shape[0]} pixels")
-    buffer = io.BytesIO()
-    Pillow.fromarray(part).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    return part

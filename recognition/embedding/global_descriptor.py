@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recognition.embedding.orientation import View
 from recognition.errors import ExtractorError, ExtractorUnavailable
 from recognition.extractors import bundled
 from recognition.extractors.base import Image, fingerprint
 from recognition.images import resize_long_side
 
 Float32 = npt.NDArray[np.float32]
-Pool = Callable[[Float32], Float32]
+Network = Callable[[Float32], tuple[Float32, Float32]]  # images -> pooled vectors and the maps that they are of
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "data" / "efficientnet_lite0.npz"
 WHITENING = ("mean", "directions", "damping")
@@ -49,7 +50,7 @@ class GlobalDescriptor:
         self._weights = weights
         self._lock = threading.Lock()
         self._fingerprint: str | None = None
-        self._loaded: tuple[Pool, Mapping[str, Float32]] | None = None
+        self._loaded: tuple[Network, Mapping[str, Float32]] | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -78,20 +79,32 @@ class GlobalDescriptor:
             ExtractorUnavailable: as :meth:`load`, which it calls if nobody has.
             ExtractorError: the network failed.
         """
-        _, whitening = self._parts()
-        return whiten(self.pool(images), whitening)
+        return self.whiten(self.pool(images))
+
+    def whiten(self, vectors: Float32) -> Float32:
+        """Embeddings float32 [n, 1280], from what :meth:`pool` or :meth:`look` gave.
+
+        Raises:
+            ExtractorUnavailable: as :meth:`load`, which it calls if nobody has.
+        """
+        return whiten(vectors, self._parts()[1])
+
+    def look(self, image: Image) -> View:
+        """What the network makes of one image, before the whitening."""
+        network, _ = self._parts(fitted=False)
+        vectors, maps = network(_prepared(image, self.image_side))
+        return View(unit(vectors)[0], maps[0])
 
     def pool(self, images: Sequence[Image]) -> Float32:
         """As :meth:`embed`, before the whitening: what ``scripts/fit_whitening.py`` starts from."""
-        network, _ = self._parts(fitted=False)
         # One by one: in a batch the last bits of a vector would depend on its neighbours.
-        vectors = [network(_prepared(image, self.image_side))[0] for image in images]
-        return unit(np.array(vectors, np.float32).reshape(len(images), self.dimension))
+        vectors = [self.look(image).pooled for image in images]
+        return np.array(vectors, np.float32).reshape(len(images), self.dimension)
 
     def _read(self) -> bytes:
         return bundled.read_weights(self._weights, _OWNER, "scripts/convert_efficientnet.py")
 
-    def _parts(self, *, fitted: bool = True) -> tuple[Pool, Mapping[str, Float32]]:
+    def _parts(self, *, fitted: bool = True) -> tuple[Network, Mapping[str, Float32]]:
         with self._lock:
             if self._loaded is None:
                 arrays = bundled.parse_weights(self._read(), self._weights, _OWNER)
@@ -134,7 +147,7 @@ def _prepared(image: Image, side: int) -> Float32:
     return (pixels[None] - np.float32(127)) / np.float32(128)
 
 
-def _compiled(arrays: Mapping[str, npt.NDArray[Any]]) -> Pool:
+def _compiled(arrays: Mapping[str, npt.NDArray[Any]]) -> Network:
     """Network and pooling as one function of float32 [b, h, w, 3], compiled once for all sizes."""
     import tensorflow as tf
 
@@ -142,13 +155,17 @@ def _compiled(arrays: Mapping[str, npt.NDArray[Any]]) -> Pool:
 
     net = efficientnet.build(arrays)
     signature = [tf.TensorSpec([None, None, None, 3], tf.float32)]
-    pooled = tf.function(lambda images: efficientnet.gem(net(images), GEM_POWER), input_signature=signature)
 
-    def pool(images: Float32) -> Float32:
+    @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
+    def pooled(images: efficientnet.Tensor) -> tuple[efficientnet.Tensor, efficientnet.Tensor]:
+        maps = net(images)
+        return efficientnet.gem(maps, GEM_POWER), maps
+
+    def network(images: Float32) -> tuple[Float32, Float32]:
         try:
-            vectors: Float32 = pooled(images).numpy()
+            vectors, maps = pooled(images)
         except tf.errors.OpError as error:
             raise ExtractorError(f"{_OWNER} failed: {error.message}") from error
-        return vectors
+        return vectors.numpy(), maps.numpy()
 
-    return pool
+    return network

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,14 @@ class Extractor(Protocol):
             ExtractorUnavailable: as :meth:`load`, which it calls if nobody has.
             ExtractorError: the network failed.
         """
+
+
+@runtime_checkable
+class TurningExtractor(Extractor, Protocol):
+    """An extractor that can tell which way up a photograph is."""
+
+    def extract_upright(self, images: Sequence[Image], *, max_features: int = 1000) -> list[Features]:
+        """As :meth:`extract`, photographs that surely lie on a side turned first; locations are the given image's."""
 
 
 def fingerprint(name: str, weights: bytes, parameters: Mapping[str, object]) -> str:

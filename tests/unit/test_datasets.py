@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from landmarq.datasets import BadDataset, Question, read_dataset
+from landmarq.transforms import Transform
 from recognition.errors import ImageError
-from recognition.images import decode
+from recognition.images import ImageLimits, decode
 from tests.support.photos import photo
 from tests.support.runs import question
 
@@ -100,3 +104,51 @@ def test_a_question_about_a_part_of_the_photograph(tmp_path: Path) -> None:
     assert (decode(part) == picture[10:40, :]).all()
     with pytest.raises(ImageError, match="holds nothing of its 80 x 60 pixels"):
         Question(file, "photo", "a", box=(70, 0, 90, 20)).photo()
+
+
+# Questions with a changed photograph
+
+
+@pytest.mark.parametrize(
+    ("transform", "made"),
+    [
+        (Transform.TURN90, [[4, 1], [5, 2], [6, 3]]),
+        (Transform.TURN180, [[6, 5, 4], [3, 2, 1]]),
+        (Transform.TURN270, [[3, 6], [2, 5], [1, 4]]),
+    ],
+)
+def test_turns_are_clockwise(transform: Transform, made: list[list[int]]) -> None:
+    image = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)[..., None].repeat(3, axis=2)
+    turned = transform.apply(image)
+    assert turned[..., 0].tolist() == made
+    assert turned.flags.c_contiguous
+
+
+@given(height=st.integers(1, 60), width=st.integers(1, 60), transform=st.sampled_from(Transform))
+def test_transforms_keep_what_they_should(height: int, width: int, transform: Transform) -> None:
+    image = np.full((height, width, 3), 7, np.uint8)
+    made = transform.apply(image)
+    expected = {
+        Transform.TURN180: (height, width),
+        Transform.HALF: tuple(max(1, side / 2) for side in (height, width)),
+    }.get(transform, (width, height))
+    assert made.shape[:2] == pytest.approx(expected, abs=1)
+    assert (made == 7).all()
+
+
+def test_a_transformed_question_keeps_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "photo.png"
+    image = photo(1, (60, 80))
+    Pillow.fromarray(image).save(file)
+    asked = Question(file, "photo", "a", transform=Transform.TURN90).photo()
+    assert isinstance(asked, bytes)
+    assert np.array_equal(decode(asked), np.rot90(image, -1))
+    assert np.array_equal(decode(file.read_bytes()), image)
+    part = Question(file, "photo", "a", box=(0, 10, 20, 50), transform=Transform.HALF).photo()
+    assert isinstance(part, bytes)
+    assert decode(part, ImageLimits(min_side=1)).shape == (10, 20, 3)  # first the box, then the transform
+
+
+def test_a_transformed_question_whose_file_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="can't read"):
+        Question(tmp_path / "gone.jpg", "photo", "a", transform=Transform.HALF).photo()

@@ -49,7 +49,7 @@ def test_evaluate_report_and_compare(dataset: Path, tmp_path: Path, monkeypatch:
     lines = [line.split() for line in first.stdout.splitlines()]
     assert ["taj-mahal", "1", "1", "1.000", "1.000", "1.000", "0", "0"] in lines
     made = read_run(stored)
-    assert made.about["dataset"] == "few.csv"
+    assert (made.about["dataset"], made.about["transform"]) == ("few.csv", "none")
     outcomes = {Path(row.photo).stem: row.outcome.value for row in made.answers}
     assert outcomes["colosseum-copy"] == outcomes["taj-mahal-2"] == "named rightly"
     assert outcomes["gone"] == "failed"
@@ -63,6 +63,18 @@ def test_evaluate_report_and_compare(dataset: Path, tmp_path: Path, monkeypatch:
     assert {one["verdict"] for one in found["comparison"]["differences"]} == {"noise"}
     assert found["comparison"]["changes"] == found["comparison"]["notes"] == []
     assert {one["id"] for one in found["landmarks"]} >= set(QUERIES.values())
+
+
+@pytest.mark.tensorflow
+def test_turned_photographs(dataset: Path, tmp_path: Path) -> None:
+    stored = tmp_path / "run.json"
+    result = run(dataset, "--in-process", "--transform", "turn90", "--output", stored, "--json")
+    assert result.exit_code == ExitCode.OK, result.stderr
+    made = read_run(stored)
+    assert made.about["transform"] == "turn90"
+    outcomes = {Path(row.photo).stem: row.outcome for row in made.answers}
+    assert outcomes["colosseum-copy"] == outcomes["taj-mahal-2"] == Outcome.RIGHT
+    assert outcomes["gone"] == Outcome.FAILED  # told, not raised
 
 
 def test_the_index_of_another_data_set_is_refused(dataset: Path, tmp_path: Path) -> None:
