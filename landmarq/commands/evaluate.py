@@ -20,9 +20,11 @@ from landmarq.transforms import Transform
 
 if TYPE_CHECKING:
     from config.settings import Settings
+    from landmarq.client import Client, Job
     from landmarq.datasets import Dataset, Question
     from landmarq.evalrun import PerLandmark, Run
     from landmarq.evaluation import Answer
+    from recognition.errors import LandmarqError
     from recognition.index.store import Index
 
 # Of each answer, so that mAP sees the whole ranking; an ordinary answer carries the first few.
@@ -159,7 +161,7 @@ def _in_this_process(output: Output, settings: Settings, questions: list[Questio
             try:
                 yield Answer(question, engine.recognize(question.photo()))
             except LandmarqError as error:
-                yield Answer(question, {"error": {"code": error.code, "message": error.message}})
+                yield _failed(question, error)
 
 
 def _through_the_queue(output: Output, settings: Settings, questions: list[Question]) -> Iterable[Answer]:
@@ -174,11 +176,27 @@ def _through_the_queue(output: Output, settings: Settings, questions: list[Quest
         Client(settings=live) as client,
         output.progress("recognising through the queue") as advance,
     ):
-        jobs = client.submit_many([question.photo() for question in questions])
-        for done, (question, job) in enumerate(zip(questions, jobs, strict=True)):
-            answers.append(Answer(question, final(job, WAIT_S)))
+        asked = [_submit(client, question) for question in questions]
+        for done, (question, job) in enumerate(zip(questions, asked, strict=True)):
+            answers.append(job if isinstance(job, Answer) else Answer(question, final(job, WAIT_S)))
             advance(done + 1, len(questions))
     return answers
+
+
+def _submit(client: Client, question: Question) -> Job | Answer:
+    """The job of a question, or its answer when there is no sending the photograph."""
+    from recognition.errors import ImageError
+
+    try:
+        return client.submit(question.photo(), bulk=True)
+    except ImageError as error:
+        return _failed(question, error)
+
+
+def _failed(question: Question, error: LandmarqError) -> Answer:
+    from landmarq.evaluation import Answer
+
+    return Answer(question, {"error": {"code": error.code, "message": error.message}})
 
 
 def _table(found: dict[str, Any]) -> Any:
