@@ -13,14 +13,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image as Pillow
 
 from benchmarks.measure import report
 from config.settings import load
 from landmarq.datasets import read_dataset
 from landmarq.engine import Engine
 from recognition.images import Image, decode
-from tests.support.photos import encode
 
 HEIGHT = 600
 
@@ -33,7 +31,6 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    Pillow.MAX_IMAGE_PIXELS = None
     engine = Engine(load(index_dir=arguments.index))
     asked = [question for question in read_dataset(arguments.dataset, None).questions if question.truth]
     order = np.random.default_rng(0).permutation(len(asked))
@@ -42,35 +39,17 @@ def main() -> None:
     found = [{landmark["id"] for landmark in _ask(engine, _beside(a.file, b.file))} for a, b in pairs]
     truths = [{a.truth, b.truth} for a, b in pairs]
     alone = [[landmark["id"] for landmark in _ask(engine, one.file.read_bytes())] for pair in pairs for one in pair]
+    first_right = [names[:1] == [one.truth] for names, one in zip(alone, [o for p in pairs for o in p], strict=True)]
+    figures = [
+        ("collages", "both named", [named >= truth for named, truth in zip(found, truths, strict=True)]),
+        ("collages", "one named", [len(named & truth) == 1 for named, truth in zip(found, truths, strict=True)]),
+        ("collages", "another named", [bool(named - truth) for named, truth in zip(found, truths, strict=True)]),
+        ("single", "first named rightly", first_right),
+        ("single", "a second one named", [len(names) > 1 for names in alone]),
+    ]
     rows = [
-        {
-            "pictures": "collages",
-            "asked": len(pairs),
-            "figure": "both named",
-            "share": _share(map(set.issuperset, found, truths)),
-        },
-        {"pictures": "collages", "asked": len(pairs), "figure": "one named", "share": _share(map(_one, found, truths))},
-        {
-            "pictures": "collages",
-            "asked": len(pairs),
-            "figure": "another named",
-            "share": _share(map(_more, found, truths)),
-        },
-        {
-            "pictures": "single",
-            "asked": len(alone),
-            "figure": "first named rightly",
-            "share": _share(
-                bool(names) and names[0] == one.truth
-                for names, one in zip(alone, [o for p in pairs for o in p], strict=True)
-            ),
-        },
-        {
-            "pictures": "single",
-            "asked": len(alone),
-            "figure": "a second one named",
-            "share": _share(len(n) > 1 for n in alone),
-        },
+        {"pictures": pictures, "asked": len(values), "figure": figure, "share": float(np.mean(values))}
+        for pictures, figure, values in figures
     ]
     report("two landmarks in one picture", rows, arguments.json)
 
@@ -81,24 +60,13 @@ def _ask(engine: Engine, photo: bytes) -> list[dict[str, object]]:
 
 
 def _beside(first: Path, second: Path) -> bytes:
-    return encode(np.hstack([_scaled(decode(file.read_bytes())) for file in (first, second)]), "PNG")
+    picture = np.hstack([_scaled(decode(file.read_bytes())) for file in (first, second)])
+    return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def _scaled(image: Image) -> Image:
     width = round(image.shape[1] * HEIGHT / image.shape[0])
     return np.asarray(cv2.resize(image, (width, HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _one(found: set[object], truth: set[object]) -> bool:
-    return len(found & truth) == 1
-
-
-def _more(found: set[object], truth: set[object]) -> bool:
-    return bool(found - truth)
-
-
-def _share(values: object) -> float:
-    return float(np.mean(list(values)))  # type: ignore[call-overload]
 
 
 if __name__ == "__main__":

@@ -158,9 +158,8 @@ def to_environment(settings: Settings) -> dict[str, str]:
     """The variables that give another process the same settings."""
     found: dict[str, str] = {}
     for name, value in settings.model_dump(mode="json", by_alias=True, exclude_none=True).items():
-        fields = (
-            {f"{name}__{field}": inner for field, inner in value.items()} if isinstance(value, dict) else {name: value}
-        )
+        section = value if isinstance(value, dict) else None
+        fields = {name: value} if section is None else {f"{name}__{key}": inner for key, inner in section.items()}
         found |= {PREFIX + key.upper(): str(inner) for key, inner in fields.items()}
     return found
 

@@ -47,9 +47,8 @@ def _environment(settings: Settings) -> dict[str, str]:
     """Of a process with these settings, whatever the environment says here, that brings its own broker."""
     from config.settings import PREFIX, to_environment
 
-    found = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)} | to_environment(
-        settings
-    )
+    others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    found = others | to_environment(settings)
     del found["LANDMARQ_REDIS__URL"]
     return found
 
