@@ -39,12 +39,15 @@ __all__ = [
     "decode",
     "resize_long_side",
     "thumbnail_jpeg",
+    "widening",
 ]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 
 # What tells a damaged image from something else. BMP's two letters would claim texts, too.
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+ORDINARY_RATIO = 1.5  # of the sides of most photographs
+MAX_WIDENING = 2.0
 _EXIF_ORIENTATION = 0x0112
 _TURNS = {
     2: Pillow.Transpose.FLIP_LEFT_RIGHT,
@@ -239,3 +242,12 @@ def _pillow_unattended() -> Iterator[None]:
                 Pillow.MAX_IMAGE_PIXELS = state.max_pixels
                 state.silenced.__exit__(None, None, None)
                 state.silenced = None
+
+
+def widening(size: tuple[int, int]) -> float:
+    """How much more there is to see in an image (height, width) than in one of 3:2, in [1, 2].
+
+    A panorama, or two pictures beside each other, is a row of photographs: fitted into the frame of one, each would be
+    too small and would have to share its features with the others.
+    """
+    return min(max(max(size) / min(size) / ORDINARY_RATIO, 1.0), MAX_WIDENING)

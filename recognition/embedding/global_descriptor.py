@@ -17,7 +17,7 @@ from recognition.embedding.orientation import View
 from recognition.errors import ExtractorError, ExtractorUnavailable
 from recognition.extractors import bundled
 from recognition.extractors.base import Image, fingerprint
-from recognition.images import resize_long_side
+from recognition.images import MAX_WIDENING, ORDINARY_RATIO, resize_long_side, widening
 
 Float32 = npt.NDArray[np.float32]
 Network = Callable[[Float32], tuple[Float32, Float32]]  # images -> pooled vectors and the maps that they are of
@@ -33,7 +33,8 @@ class GlobalDescriptor:
     """EfficientNet-Lite0 with ImageNet weights, GeM-pooled, its strongest common directions damped.
 
     Args:
-        image_side: >= 32, pixels: the longer side of what the network sees, the ratio kept.
+        image_side: >= 32, pixels: the longer side of what the network sees, the ratio kept; of a panorama, as many
+            times more as it is wider than an ordinary photograph (``widening``).
         weights: the ``.npz`` that ``scripts/convert_efficientnet.py`` and ``scripts/fit_whitening.py`` write.
 
     Raises:
@@ -60,7 +61,11 @@ class GlobalDescriptor:
             ExtractorUnavailable: the weights are missing.
         """
         if self._fingerprint is None:
-            parameters = {"image_side": self.image_side, "gem": GEM_POWER}
+            parameters = {
+                "image_side": self.image_side,
+                "gem": GEM_POWER,
+                "widening": [ORDINARY_RATIO, MAX_WIDENING],
+            }
             self._fingerprint = fingerprint(self.name, self._read(), parameters)
         return self._fingerprint
 
@@ -143,7 +148,8 @@ def unit(vectors: Float32) -> Float32:
 
 def _prepared(image: Image, side: int) -> Float32:
     """float32 [1, h, w, 3] as the network was trained: (RGB - 127) / 128."""
-    pixels: Float32 = resize_long_side(image, side).astype(np.float32)
+    wide = round(side * widening(image.shape[:2]))
+    pixels: Float32 = resize_long_side(image, wide).astype(np.float32)
     return (pixels[None] - np.float32(127)) / np.float32(128)
 
 

@@ -38,6 +38,9 @@ class Extractor(Protocol):
     def extract(self, images: Sequence[Image], *, max_features: int = 1000) -> list[Features]:
         """Features of each image (uint8 [h, w, 3] RGB, any sizes), best first; an image without any gives n = 0.
 
+        Args:
+            max_features: of an ordinary photograph; a panorama may have up to ``recognition.images.widening`` as many.
+
         Raises:
             ExtractorUnavailable: as :meth:`load`, which it calls if nobody has.
             ExtractorError: the network failed.

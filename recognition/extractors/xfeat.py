@@ -13,8 +13,10 @@ import numpy.typing as npt
 from recognition.errors import ExtractorUnavailable
 from recognition.extractors import bundled, xfeat_pyramid
 from recognition.extractors.base import Image, fingerprint
+from recognition.extractors.spread import CELLS, SHARE
 from recognition.extractors.xfeat_pyramid import MIN_SIDE, Network
 from recognition.features import Features
+from recognition.images import MAX_WIDENING, ORDINARY_RATIO
 
 Float32 = npt.NDArray[np.float32]
 
@@ -68,7 +70,12 @@ class XFeatExtractor:
             ExtractorUnavailable: the weights are missing.
         """
         if self._fingerprint is None:
-            parameters = {"image_side": self.image_side, "scales": list(self.scales)}
+            parameters = {
+                "image_side": self.image_side,
+                "scales": list(self.scales),
+                "spread": [CELLS, SHARE],
+                "widening": [ORDINARY_RATIO, MAX_WIDENING],
+            }
             self._fingerprint = fingerprint(self.name, _read(self._weights), parameters)
         return self._fingerprint
 

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from recognition.errors import ExtractorError
 from recognition.extractors.base import Image
+from recognition.extractors.spread import spread
+from recognition.images import widening
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
@@ -117,21 +119,25 @@ class RawFeatures:
 def extract(
     network: Network, images: Sequence[Image], image_side: int, scales: Sequence[float], max_features: int
 ) -> list[RawFeatures]:
-    """The best features over all scales of each image; the images (at least one) are all of the same size."""
+    """The best features over all scales of each image, spread over it; the images (at least one) are of one size.
+
+    Those of a wide image are ``widening`` times as many, from ``widening`` times as large a picture.
+    """
     size = (images[0].shape[0], images[0].shape[1])
-    sizes = level_sizes(size, image_side, scales)
+    wider = widening(size)
+    sizes = level_sizes(size, image_side * wider, scales)
     grays = [_gray(image, max(map(max, sizes), default=MIN_SIDE)) for image in images]
     levels = [network.detect(np.stack([_resize(gray, level) for gray in grays])[..., None]) for level in sizes]
     steps = np.array(size) / np.array([found.size for found in levels]).reshape(-1, 2)  # original pixels per pixel
     spans = np.sqrt(steps.prod(axis=1)).astype(np.float32)
-    chosen = [pick(levels, i, max_features) for i in range(len(images))]
+    chosen = [_spread(best_first(levels, i), steps, size, round(max_features * wider)) for i in range(len(images))]
     return [
         RawFeatures(_locations(picked, steps, size), descriptors, picked.scores, spans[picked.level])
         for picked, descriptors in zip(chosen, _describe(network, levels, chosen), strict=True)
     ]
 
 
-def level_sizes(size: tuple[int, int], image_side: int, scales: Sequence[float]) -> list[tuple[int, int]]:
+def level_sizes(size: tuple[int, int], image_side: float, scales: Sequence[float]) -> list[tuple[int, int]]:
     """(h, w) for each scale, multiples of 32, without repetition; none for an image too small."""
     height, width = size
     if min(size) < MIN_SIDE:
@@ -142,14 +148,19 @@ def level_sizes(size: tuple[int, int], image_side: int, scales: Sequence[float])
     return list(dict.fromkeys(levels))
 
 
-def pick(levels: list[Detections], image: int, count: int) -> Picked:
-    """The ``count`` best keypoints of one image over all levels; equal scores keep level, row and column order."""
+def best_first(levels: list[Detections], image: int) -> Picked:
+    """All keypoints of one image over all levels; equal scores keep level, row and column order."""
     mine = [found.where[:, 0] == image for found in levels]
     level = np.repeat(np.arange(len(levels), dtype=np.int32), [int(mask.sum()) for mask in mine])
     where = np.concatenate([np.zeros((0, 3), np.int32), *(f.where[m] for f, m in zip(levels, mine, strict=True))])
     scores = np.concatenate([np.zeros(0, np.float32), *(f.scores[m] for f, m in zip(levels, mine, strict=True))])
-    order = np.argsort(-scores, kind="stable")[:count]
+    order = np.argsort(-scores, kind="stable")
     return Picked(level[order], where[order], scores[order])
+
+
+def _spread(picked: Picked, steps: npt.NDArray[np.float64], size: tuple[int, int], count: int) -> Picked:
+    rows = spread(_locations(picked, steps, size), size, count)
+    return Picked(picked.level[rows], picked.where[rows], picked.scores[rows])
 
 
 def _describe(network: Network, levels: list[Detections], chosen: list[Picked]) -> list[Float32]:

@@ -25,7 +25,7 @@ from recognition.errors import (
     NotAnImage,
     TruncatedImage,
 )
-from recognition.images import ImageLimits, crop_square, decode, resize_long_side, thumbnail_jpeg
+from recognition.images import ImageLimits, crop_square, decode, resize_long_side, thumbnail_jpeg, widening
 from tests.support.photos import encode, jpeg, photo, save
 
 PICTURE = photo(1, (48, 64))
@@ -200,3 +200,11 @@ def test_thumbnail() -> None:
     small = decode(thumbnail_jpeg(PICTURE))
     assert small.shape == PICTURE.shape
     assert np.abs(small.mean(axis=2) - PICTURE.mean(axis=2)).mean() < 8  # the colours are subsampled
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((600, 600), 1), ((480, 640), 1), ((600, 900), 1), ((600, 1200), 4 / 3), ((1800, 600), 2), ((1, 5000), 2)],
+)
+def test_only_what_is_wider_than_a_photograph_is_widened(size: tuple[int, int], expected: float) -> None:
+    assert widening(size) == pytest.approx(expected)

@@ -52,7 +52,7 @@ def test_agrees_with_the_original(name: str, network: xfeat_pyramid.Network) -> 
     assert {tuple(keypoint) for keypoint in keypoints.tolist()} <= rows.keys()
     mine = np.array([rows[x, y] for x, y in keypoints.tolist()])
     np.testing.assert_allclose(found.scores[mine], scores, atol=1e-5)
-    best = xfeat_pyramid.pick([found], 0, len(keypoints))
+    best = xfeat_pyramid.best_first([found], 0)
     np.testing.assert_allclose(best.scores, scores, atol=1e-5)  # and none that the original ranks lower
     described = network.describe(found, found.where[mine[: len(descriptors)]])
     np.testing.assert_allclose(described, descriptors, atol=1e-4)
@@ -95,12 +95,31 @@ def test_features_are_well_formed(size: tuple[int, int], xfeat: XFeatExtractor) 
 
 
 @tensorflow
-def test_max_features_takes_the_best(xfeat: XFeatExtractor) -> None:
+def test_max_features_keeps_the_best_and_the_best_of_each_part(xfeat: XFeatExtractor) -> None:
     image = decode((SAMPLES / "colosseum.jpg").read_bytes())
     many, few = one(xfeat, image, max_features=500), one(xfeat, image, max_features=100)
     assert (len(many), len(few)) == (500, 100)
-    np.testing.assert_array_equal(few.locations, many.locations[:100])
+    np.testing.assert_array_equal(few.locations[:50], many.locations[:50])
     assert len(np.unique(many.scales)) == len(SCALES)
+    cells = {tuple(cell) for cell in (many.locations // (max(image.shape) / 8)).astype(int)}
+    assert len(cells) == len(
+        {tuple(cell) for cell in (one(xfeat, image).locations // (max(image.shape) / 8)).astype(int)}
+    )
+
+
+@tensorflow
+def test_two_photographs_beside_each_other_are_seen_as_well_as_alone(xfeat: XFeatExtractor) -> None:
+    names = ("colosseum", "brandenburg-gate")
+    alone = [cv2.resize(decode((SAMPLES / f"{name}.jpg").read_bytes()), (900, 600)) for name in names]
+    both = one(xfeat, np.hstack(alone))
+    assert both.image_size == (600, 1800)
+    assert len(both) == 2000
+    left = both.locations[:, 1] < 900
+    for mine, image in zip((left, ~left), alone, strict=True):
+        single = one(xfeat, image)
+        nearest = (both.descriptors[mine] @ single.descriptors.T).max(axis=1)
+        assert mine.sum() > 500
+        assert (nearest > 0.9).sum() > 300
 
 
 @tensorflow
