@@ -153,7 +153,7 @@ def _spread(locations: Float32, weights: Float32, owner: Int64, count: int, cell
     keys = keys[order]
     # The last one of a cell is its best. Sums of so many float32 numbers are exact in float64, in any order.
     best = order[np.append((keys[1:] != keys[:-1]).any(axis=1), True)] if len(order) else order
-    return np.bincount(owner[best], weights=weights[best], minlength=count)
+    return np.asarray(np.bincount(owner[best], weights=weights[best], minlength=count), np.float64)
 
 
 def _frame_scale(sizes: npt.NDArray[Any], params: VerifyParams) -> Float32:
