@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import measure, report
-from recognition.profiles import SEED
-from recognition.verify import VerifiedMatch, verify_pair
+from recognition.profiles import SEED, VerifyParams
+from recognition.verify import Putative, VerifiedMatch, verify_matches
 
 
 def main() -> None:
@@ -51,16 +51,11 @@ def _matches(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarra
     return query.astype(np.float32), index
 
 
-def _verify(pair: tuple[np.ndarray, np.ndarray], params: object) -> VerifiedMatch:
+def _verify(pair: tuple[np.ndarray, np.ndarray], params: VerifyParams) -> VerifiedMatch:
     query, index = pair
-    return verify_pair(
-        query,
-        index,
-        np.ones(len(index), np.float32),
-        query_size=(256, 256),
-        index_size=(256, 256),
-        params=params,  # type: ignore[arg-type]
-    )
+    ends, sizes = np.array([len(index)]), np.array([[256, 256]], np.int32)
+    weights = np.ones(len(index), np.float32)
+    return verify_matches(Putative(query, index, weights, ends, (256, 256), sizes), params)[0]
 
 
 if __name__ == "__main__":

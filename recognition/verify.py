@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from recognition.features import Features, Float32
-from recognition.match import Candidates
+from recognition.match import Candidates, Int32, Int64
 from recognition.profiles import VerifyParams
 
 if TYPE_CHECKING:
@@ -60,99 +60,141 @@ class VerifiedMatch:
         return top, left, bottom, right
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Putative:
+    """The putative matches of a query with some pictures, as many as there are.
+
+    Attributes:
+        query, index: float32 [p, 2], (y, x) in original pixels of either picture.
+        weights: float32 [p], how much each match counts in the score.
+        boundaries: int64 [c], accumulated: picture i owns the matches b[i-1] .. b[i].
+        query_size: (height, width) of the query's original, pixels. index_sizes: int32 [c, 2], of each picture's.
+    """
+
+    query: Float32
+    index: Float32
+    weights: Float32
+    boundaries: Int64
+    query_size: tuple[int, int]
+    index_sizes: Int32
+
+    @property
+    def counts(self) -> Int64:
+        """int64 [c]: number of putative matches of each picture."""
+        return np.diff(self.boundaries, prepend=0)
+
+
 def verify(features: Features, candidates: Candidates, index: Index, params: VerifyParams) -> list[VerifiedMatch]:
     """Verify every candidate; same order, one result each. Deterministic: seeds come from the locations."""
-    verified = []
-    for i, image in enumerate(candidates.images.tolist()):
-        rows = candidates.rows(i)
-        verified.append(
-            verify_pair(
-                features.locations[candidates.query_rows[rows]],
-                index.locations(image)[candidates.index_rows[rows]],
-                candidates.weights[rows],
-                query_size=features.image_size,
-                index_size=index.image(image).size,
-                params=params,
-                image=image,
-            )
-        )
-    return verified
-
-
-def verify_pair(
-    query: Float32,
-    index: Float32,
-    weights: Float32,
-    *,
-    query_size: tuple[int, int],
-    index_size: tuple[int, int],
-    params: VerifyParams,
-    image: int = 0,
-) -> VerifiedMatch:
-    """Verify the putative matches between two pictures.
-
-    Args:
-        query, index: float32 [m, 2], (y, x) in original pixels of either picture.
-        weights: float32 [m], how much each match counts in the score.
-        query_size, index_size: (height, width) of the originals, pixels.
-    """
-    if len(query) < params.min_matches:
-        return _refused(image, len(query), "too_few_matches")
-    to_query, to_index = (_frame_scale(size, params.frame) for size in (query_size, index_size))
-    source, target = index * to_index, query * to_query
-    found = METHODS[params.method](source, target, params)
-    if found is None:
-        return _refused(image, len(query), "no_model")
-    model, inliers = found
-    reason = _degenerate(model[:, :2], params) if params.check_model else None
-    if reason:
-        return _refused(image, len(query), reason)
-    return VerifiedMatch(
-        image=image,
-        matches=len(query),
-        inliers=int(inliers.sum()),
-        score=effective_inliers(target[inliers], source[inliers], weights[inliers], params.cell),
-        transform=np.column_stack((model[:, :2] * to_index, model[:, 2])) / to_query,
-        pairs=np.hstack((query[inliers], index[inliers])),
+    images = np.repeat(candidates.images, np.diff(candidates.boundaries, prepend=0))
+    putative = Putative(
+        features.locations[candidates.query_rows],
+        index.locations_at(images, candidates.index_rows),
+        candidates.weights,
+        candidates.boundaries,
+        features.image_size,
+        index.sizes(candidates.images),
     )
+    return verify_matches(putative, params, candidates.images.tolist())
 
 
-def effective_inliers(query: Float32, index: Float32, weights: Float32, cell: float) -> float:
+def verify_matches(putative: Putative, params: VerifyParams, images: Sequence[int] = (0,)) -> list[VerifiedMatch]:
+    """Verify the putative matches with each picture, in order. images: [c], what the results call the pictures.
+
+    All but RANSAC itself is done for all pictures at once: done for each, it took longer than RANSAC does.
+    """
+    counts = putative.counts
+    owner = np.repeat(np.arange(len(counts)), counts)
+    to_query = _frame_scale(np.array(putative.query_size), params)
+    to_index = _frame_scale(putative.index_sizes, params)
+    source, target = putative.index * to_index[owner, None], putative.query * to_query
+    models, inlier, refused = _models(source, target, putative.boundaries, params)
+    if params.check_model:
+        refused = [
+            reason or worse for reason, worse in zip(refused, _degenerate(models[:, :, :2], params), strict=True)
+        ]
+        inlier &= np.array([reason is None for reason in refused], np.bool_)[owner]
+    kept = np.flatnonzero(inlier)
+    inliers = np.bincount(owner[kept], minlength=len(counts))
+    scores = effective_inliers(
+        target[kept], source[kept], putative.weights[kept], owner[kept], len(counts), params.cell
+    )
+    transforms = np.concatenate((models[:, :, :2] * to_index[:, None, None], models[:, :, 2:]), axis=2) / to_query
+    pairs, ends = np.hstack((putative.query[kept], putative.index[kept])), np.cumsum(inliers)
+    mine = [pairs[start:end] for start, end in zip((ends - inliers).tolist(), ends.tolist(), strict=True)]
+    columns = (images, counts.tolist(), inliers.tolist(), scores.tolist(), transforms, mine, refused)
+    return [
+        VerifiedMatch(image, matches, agreed, score, None if reason else transform, rows, reason)
+        for image, matches, agreed, score, transform, rows, reason in zip(*columns, strict=True)
+    ]
+
+
+def effective_inliers(
+    query: Float32, index: Float32, weights: Float32, owner: Int64, count: int, cell: float
+) -> Float64:
     """Inliers counted by their spread: the best weight of each occupied cell, summed in the picture with fewer.
 
     Args:
         query, index: float32 [m, 2], frame pixels. weights: float32 [m]. cell: side in pixels; 0: all count fully.
+        owner: int64 [m] in [0, count), ascending: the pair of pictures that each inlier belongs to.
+
+    Returns:
+        float64 [count].
     """
     if not cell:
-        return float(len(query))
-    return min(_spread(query, weights, cell), _spread(index, weights, cell))
+        return np.bincount(owner, minlength=count).astype(np.float64)
+    return np.minimum(*(_spread(places, weights, owner, count, cell) for places in (query, index)))
 
 
-def _spread(locations: Float32, weights: Float32, cell: float) -> float:
+def _spread(locations: Float32, weights: Float32, owner: Int64, count: int, cell: float) -> Float64:
     cells = (locations // cell).astype(np.int64)
-    _, owner = np.unique(cells[:, 0] * 2**32 + cells[:, 1], return_inverse=True)
-    best = np.zeros(len(locations))
-    np.maximum.at(best, owner, weights)
-    return float(best.sum())
+    keys = np.column_stack((owner, cells))
+    order = np.lexsort((weights, cells[:, 1], cells[:, 0], owner))
+    keys = keys[order]
+    # The last one of a cell is its best. Sums of so many float32 numbers are exact in float64, in any order.
+    best = order[np.append((keys[1:] != keys[:-1]).any(axis=1), True)] if len(order) else order
+    return np.asarray(np.bincount(owner[best], weights=weights[best], minlength=count), np.float64)
 
 
-def _refused(image: int, matches: int, reason: str) -> VerifiedMatch:
-    return VerifiedMatch(image, matches, 0, 0.0, None, np.empty((0, 4), np.float32), reason)
+def _frame_scale(sizes: npt.NDArray[Any], params: VerifyParams) -> Float32:
+    """float32 [...]: frame pixels per original pixel of pictures of these (height, width), [..., 2]."""
+    which, length = params.frame
+    sides = sizes.max(axis=-1) if which == "long" else sizes.min(axis=-1)
+    return np.asarray(length / sides, np.float32)
 
 
-def _frame_scale(size: tuple[int, int], frame: tuple[str, int]) -> np.float32:
-    side = max(size) if frame[0] == "long" else min(size)
-    return np.float32(frame[1] / side)
+def _models(
+    source: Float32, target: Float32, boundaries: Int64, params: VerifyParams
+) -> tuple[Float64, Bool, list[str | None]]:
+    """The transform of each picture, and which matches agree on it.
+
+    Returns:
+        models float64 [c, 2, 3] in frame pixels (zeros: none found), bool [p], and [c] why there is none.
+    """
+    find = METHODS[params.method]
+    models = np.zeros((len(boundaries), 2, 3))
+    inlier = np.zeros(len(source), np.bool_)
+    refused: list[str | None] = [None] * len(boundaries)
+    start = 0
+    for i, end in enumerate(boundaries.tolist()):
+        rows, start = slice(start, end), end
+        if end - rows.start < params.min_matches:
+            refused[i] = "too_few_matches"
+        elif (found := find(source[rows], target[rows], params)) is None:
+            refused[i] = "no_model"
+        else:
+            models[i], inlier[rows] = found
+    return models, inlier, refused
 
 
-def _degenerate(linear: Float64, params: VerifyParams) -> str | None:
-    """Why a float64 [2, 2] linear part is no view of the same facade, or None when it may be."""
-    if np.linalg.det(linear) <= 0:
-        return "mirrored"
-    largest, smallest = np.linalg.svd(linear, compute_uv=False)
-    if smallest < params.min_scale or largest > params.max_scale:
-        return "scale"
-    return "shear" if largest > params.max_shear * smallest else None
+def _degenerate(linear: Float64, params: VerifyParams) -> list[str | None]:
+    """Why each of float64 [c, 2, 2] linear parts is no view of the same facade, or None when it may be."""
+    smallest, largest = np.linalg.svd(linear, compute_uv=False)[:, ::-1].T
+    mirrored = np.linalg.det(linear) <= 0
+    scaled = (smallest < params.min_scale) | (largest > params.max_scale)
+    sheared = largest > params.max_shear * smallest
+    reasons = np.select([mirrored, scaled, sheared], ["mirrored", "scale", "shear"], "")
+    return [reason or None for reason in reasons.tolist()]
 
 
 def _fast(source: Float32, target: Float32, params: VerifyParams) -> Model | None:

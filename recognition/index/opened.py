@@ -79,6 +79,28 @@ class Index:
         segment, row = self._locate(i)
         return segment.locations[segment.rows(row)]
 
+    def locations_at(self, images: Int32, rows: Int32) -> Float32:
+        """float32 [n, 2]: (y, x) of features of several images at once, pixels of their upright originals.
+
+        Args:
+            images: int32 [n], ordinals. rows: int32 [n], of each image's own features.
+        """
+        found = np.empty((len(images), 2), np.float32)
+        owner, local = self._segment_of[images], self._row[images]
+        for s in np.unique(owner):
+            mine, segment = owner == s, self._segments[s]
+            starts = np.where(local[mine], segment.boundaries[local[mine] - 1], 0)
+            found[mine] = segment.locations[starts + rows[mine]]
+        return found
+
+    def sizes(self, images: Int32) -> Int32:
+        """int32 [n, 2]: (height, width) of the upright originals of several images, pixels."""
+        found = np.empty((len(images), 2), np.int32)
+        owner = self._segment_of[images]
+        for s in np.unique(owner):
+            found[owner == s] = self._segments[s].sizes[self._row[images[owner == s]]]
+        return found
+
     def scales(self, i: int) -> Float32:
         """float32 [n]: original pixels per pixel of the image that the network saw, memory-mapped."""
         segment, row = self._locate(i)

@@ -85,6 +85,19 @@ def test_an_opened_index_survives_a_fork(tmp_path: Path) -> None:
     assert child.exitcode == 0
 
 
+def test_places_and_sizes_of_several_images_at_once(tmp_path: Path) -> None:
+    store = build(tmp_path / "index", range(3), range(3, 6))
+    with Writer(store, FINGERPRINT, 40) as writer:
+        assert [writer.remove(f"{i}.jpg") for i in (1, 3)] == [1, 1]
+        writer.commit()
+    index = store.open()
+    images, rows = np.array([3, 0, 2, 1, 3], np.int32), np.array([0, 19, 5, 7, 19], np.int32)
+    expected = [index.locations(i)[row] for i, row in zip(images.tolist(), rows.tolist(), strict=True)]
+    np.testing.assert_array_equal(index.locations_at(images, rows), expected)
+    assert index.sizes(images).tolist() == [list(index.image(i).size) for i in images.tolist()]
+    assert index.locations_at(images[:0], rows[:0]).shape == (0, 2)
+
+
 def test_removed_images_are_in_no_block(tmp_path: Path) -> None:
     store = build(tmp_path / "index", range(6), range(6, 9))
     with Writer(store, FINGERPRINT) as writer:
