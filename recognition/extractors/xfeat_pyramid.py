@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from recognition.errors import ExtractorError
+from recognition.errors import ExtractorError, ExtractorOutOfMemory
 from recognition.extractors.base import Image
 from recognition.extractors.spread import spread
 from recognition.images import widening
@@ -78,6 +78,7 @@ class Network:
         self._describe: Callable[[Any, Any, Any], Any] = tf.function(describe, input_signature=[maps, where, size])
         self.batch_size = GPU_BATCH if tf.config.list_physical_devices("GPU") else CPU_BATCH
         self._failure: type[Exception] = tf.errors.OpError
+        self._out_of_memory: type[Exception] = tf.errors.ResourceExhaustedError
 
     def detect(self, images: Float32) -> Detections:
         """Keypoints of float32 [b, h, w, c] images in [0, 1] (c = 1 or 3; h, w multiples of 32), row by row.
@@ -87,6 +88,11 @@ class Network:
         """
         try:
             maps, where, scores = self._detect(images)
+        except self._out_of_memory as error:
+            raise ExtractorOutOfMemory(
+                f"the device's memory does not suffice for a batch of shape {list(images.shape)}: "
+                "lower LANDMARQ_BATCH__SIZE or LANDMARQ_XFEAT__IMAGE_SIDE"
+            ) from error
         except self._failure as error:
             raise ExtractorError(f"the network failed on a batch of shape {images.shape}: {error}") from error
         return Detections(maps, (images.shape[1], images.shape[2]), where.numpy(), scores.numpy())
