@@ -84,6 +84,20 @@ class Delf(Section):
     score_threshold: float = 100.0
 
 
+class Batch(Section):
+    """How GPU workers take photographs through the network together."""
+
+    size: int | None = Field(default=None, ge=1)
+    wait_ms: float = Field(default=5.0, ge=0)
+    runs: int = Field(default=2, ge=1)
+
+
+class Gpu(Section):
+    """The card of a GPU worker."""
+
+    memory_mb: int | None = Field(default=None, gt=0)
+
+
 class Extract(Section):
     """Overrides of the profile's extraction."""
 
@@ -143,6 +157,8 @@ class Settings(BaseSettings):
     xfeat: XFeat = XFeat()
     delf: Delf = Delf()
     extract: Extract = Extract()
+    batch: Batch = Batch()
+    gpu: Gpu = Gpu()
     match: Match = Match()
     verify: Verify = Verify()
     rank: Rank = Rank()

@@ -9,6 +9,7 @@ LandmarqError                          error
 │   ├── ImageTooManyPixels             too_many_pixels
 │   └── ImageTooSmall                  image_too_small
 ├── ExtractorError                     extractor_failed
+│   ├── ExtractorOutOfMemory           extractor_out_of_memory
 │   └── ExtractorUnavailable           extractor_unavailable
 ├── FeaturesError                      bad_features
 ├── BadCalibration                     bad_calibration
@@ -86,6 +87,12 @@ class ExtractorError(LandmarqError):
     """The network failed on an image."""
 
     code = "extractor_failed"
+
+
+class ExtractorOutOfMemory(ExtractorError):
+    """The device's memory does not suffice for the images."""
+
+    code = "extractor_out_of_memory"
 
 
 class ExtractorUnavailable(ExtractorError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,14 +27,24 @@ T = TypeVar("T")
 
 def extract(image: Image, extractor: Extractor, params: ExtractParams) -> Features:
     """Features of one decoded image (uint8 [h, w, 3] RGB), locations in its own pixels even if cropped or turned."""
+    return extract_all([image], extractor, params)[0]
+
+
+def extract_all(images: Sequence[Image], extractor: Extractor, params: ExtractParams) -> list[Features]:
+    """As :func:`extract`, of several images, in their order; those of one size share the network's calls."""
     run = extractor.extract
     if params.turn and isinstance(extractor, TurningExtractor):
         run = extractor.extract_upright
     if not params.crop:
-        return run([image], max_features=params.max_features)[0]
-    (features,) = run([crop_square(image, params.crop)], max_features=params.max_features)
+        return run(images, max_features=params.max_features)
+    found = run([crop_square(image, params.crop) for image in images], max_features=params.max_features)
+    return [_uncropped(features, image, params.crop) for features, image in zip(found, images, strict=True)]
+
+
+def _uncropped(features: Features, image: Image, crop: int) -> Features:
+    """Features of an image from those of its centred square, which was resized to ``crop`` pixels."""
     height, width = image.shape[:2]
-    scale = min(height, width) / params.crop
+    scale = min(height, width) / crop
     offset = np.array([(height - min(height, width)) / 2, (width - min(height, width)) / 2], np.float32)
     return replace(
         features,

@@ -7,11 +7,10 @@ from typing import Any
 from config.celery import app
 from config.settings import get_settings
 from recognition import images
-from recognition.recognize import extract as extract_features
 from tasks.pipeline import task_name
 from tasks.stage import StageTask, fetch, jobs, run
 from workers import gpu
-from workers.engine import limits, profile
+from workers.engine import limits
 
 
 @app.task(bind=True, base=StageTask, name=task_name("extract"), stage="extract")  # type: ignore[untyped-decorator]
@@ -21,7 +20,7 @@ def extract(self: Any, job_id: str) -> None:
 
 
 def _work(job_id: str) -> bool:
-    settings = get_settings()
-    image = images.decode(fetch(job_id, "photo"), limits(settings))
-    features = extract_features(image, gpu.extractor(), profile(settings).extract)
+    # Photographs of several jobs go through the network together; each job has its own errors.
+    with gpu.batcher().job() as submit:
+        features = submit(images.decode(fetch(job_id, "photo"), limits(get_settings())))
     return jobs().complete(job_id, "extract", "features", features.to_bytes())

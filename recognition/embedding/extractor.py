@@ -36,6 +36,11 @@ class EmbeddingExtractor:
         """Length of one local descriptor."""
         return self._local.dimension
 
+    @property
+    def batch_size(self) -> int:
+        """The local extractor's."""
+        return self._local.batch_size
+
     def load(self) -> None:
         """Load both networks, as :meth:`recognition.extractors.base.Extractor.load` says."""
         self._local.load()

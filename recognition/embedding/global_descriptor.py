@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recognition.embedding.orientation import View
-from recognition.errors import ExtractorError, ExtractorUnavailable
+from recognition.errors import ExtractorError, ExtractorOutOfMemory, ExtractorUnavailable
 from recognition.extractors import bundled
 from recognition.extractors.base import Image, fingerprint
 from recognition.images import MAX_WIDENING, ORDINARY_RATIO, resize_long_side, widening
@@ -170,6 +170,8 @@ def _compiled(arrays: Mapping[str, npt.NDArray[Any]]) -> Network:
     def network(images: Float32) -> tuple[Float32, Float32]:
         try:
             vectors, maps = pooled(images)
+        except tf.errors.ResourceExhaustedError as error:
+            raise ExtractorOutOfMemory(f"{_OWNER}: the device's memory does not suffice") from error
         except tf.errors.OpError as error:
             raise ExtractorError(f"{_OWNER} failed: {error.message}") from error
         return vectors.numpy(), maps.numpy()

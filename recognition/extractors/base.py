@@ -28,6 +28,14 @@ class Extractor(Protocol):
     def dimension(self) -> int:
         """Length of one descriptor."""
 
+    @property
+    def batch_size(self) -> int:
+        """Images of one size per call of :meth:`extract` that suit the device; 1 where a batch gains nothing.
+
+        Raises:
+            ExtractorUnavailable: as :meth:`load`, which it calls if nobody has.
+        """
+
     def load(self) -> None:
         """Load the network and run it once (idempotent, thread-safe).
 
@@ -43,6 +51,7 @@ class Extractor(Protocol):
 
         Raises:
             ExtractorUnavailable: as :meth:`load`, which it calls if nobody has.
+            ExtractorOutOfMemory: the images are too many, or too large, for the device.
             ExtractorError: the network failed.
         """
 

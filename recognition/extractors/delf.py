@@ -98,6 +98,11 @@ class DelfExtractor:
                 self._fingerprint = fingerprint(self.name, hub.digest(self._resolve()), parameters)
             return self._fingerprint
 
+    @property
+    def batch_size(self) -> int:
+        """1: the module takes no batches."""
+        return 1
+
     def load(self) -> None:
         """Load the module and run it once, whoever calls first; the others wait.
 

@@ -79,6 +79,11 @@ class XFeatExtractor:
             self._fingerprint = fingerprint(self.name, _read(self._weights), parameters)
         return self._fingerprint
 
+    @property
+    def batch_size(self) -> int:
+        """As :attr:`recognition.extractors.base.Extractor.batch_size` says."""
+        return self._batch_size or self._parts()[0].batch_size
+
     def load(self) -> None:
         """Load the network and run it once, as :meth:`recognition.extractors.base.Extractor.load` says."""
         self._parts()
@@ -88,7 +93,7 @@ class XFeatExtractor:
 
         An image with a side shorter than 32 pixels has no features.
         """
-        size = self._batch_size or self._parts()[0].batch_size
+        size = self.batch_size
         groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for i, image in enumerate(images):
             groups[image.shape[:2]].append(i)

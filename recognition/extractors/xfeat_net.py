@@ -118,12 +118,6 @@ def build(weights: Weights) -> XFeatNet:
     return net
 
 
-def local_maxima(heatmap: Tensor, threshold: float, size: int = 5) -> Tensor:
-    """Bool [b, h, w]: where the heatmap (float32 [b, h, w]) exceeds the threshold and its size x size neighbours."""
-    highest = ops.max_pool(heatmap[..., None], size, strides=1, padding="same")[..., 0]
-    return ops.logical_and(heatmap == highest, heatmap > threshold)
-
-
 def sample_bilinear(maps: Tensor, where: Tensor, extent: Tensor) -> Tensor:
     """Values of float32 [b, h, w, c] maps at integer pixels ``where`` [n, 3] (b, y, x) of an image of
     ``extent`` (height, width): float32 [n, c]. What lies outside the map counts as zero."""

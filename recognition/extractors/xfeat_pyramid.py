@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from recognition.errors import ExtractorError
+from recognition.errors import ExtractorError, ExtractorOutOfMemory
 from recognition.extractors.base import Image
 from recognition.extractors.spread import spread
 from recognition.images import widening
@@ -60,13 +60,8 @@ class Network:
 
         net = xfeat_net.build(arrays)
 
-        def detect(images: Any) -> Any:
-            maps, heatmap, reliability = net(images)
-            # Like the original, take nothing from the last row and column.
-            where = tf.where(xfeat_net.local_maxima(heatmap, THRESHOLD)[:, :-1, :-1])
-            pixels = tf.cast(where, tf.int32)
-            trust = xfeat_net.sample_bilinear(reliability[..., None], pixels, tf.shape(heatmap)[1:])[:, 0]
-            return maps, pixels, tf.gather_nd(heatmap, where) * trust
+        def trusted(reliability: Any, where: Any, size: Any) -> Any:
+            return xfeat_net.sample_bilinear(reliability[..., None], where, size)[:, 0]
 
         def describe(maps: Any, where: Any, size: Any) -> Any:
             return tf.math.l2_normalize(xfeat_net.sample_bicubic(maps, where, size), axis=-1)
@@ -74,10 +69,13 @@ class Network:
         images = tf.TensorSpec([None, None, None, None], tf.float32)
         maps = tf.TensorSpec([None, None, None, 64], tf.float32)
         where, size = tf.TensorSpec([None, 3], tf.int32), tf.TensorSpec([2], tf.int32)
-        self._detect: Callable[[Any], Any] = tf.function(detect, input_signature=[images])
+        reliability = tf.TensorSpec([None, None, None], tf.float32)
+        self._detect: Callable[[Any], Any] = tf.function(net, input_signature=[images])
+        self._trusted: Callable[[Any, Any, Any], Any] = tf.function(trusted, input_signature=[reliability, where, size])
         self._describe: Callable[[Any, Any, Any], Any] = tf.function(describe, input_signature=[maps, where, size])
         self.batch_size = GPU_BATCH if tf.config.list_physical_devices("GPU") else CPU_BATCH
         self._failure: type[Exception] = tf.errors.OpError
+        self._out_of_memory: type[Exception] = tf.errors.ResourceExhaustedError
 
     def detect(self, images: Float32) -> Detections:
         """Keypoints of float32 [b, h, w, c] images in [0, 1] (c = 1 or 3; h, w multiples of 32), row by row.
@@ -86,15 +84,35 @@ class Network:
             ExtractorError: TensorFlow failed, for instance for want of memory.
         """
         try:
-            maps, where, scores = self._detect(images)
+            maps, heatmap, reliability = self._detect(images)
+            heat = heatmap.numpy()
+            where = local_maxima(heat, THRESHOLD)
+            trust = self._trusted(reliability, where, np.array(images.shape[1:3], np.int32)).numpy()
+        except self._out_of_memory as error:
+            raise ExtractorOutOfMemory(
+                f"the device's memory does not suffice for a batch of shape {list(images.shape)}: "
+                "lower LANDMARQ_BATCH__SIZE or LANDMARQ_XFEAT__IMAGE_SIDE"
+            ) from error
         except self._failure as error:
             raise ExtractorError(f"the network failed on a batch of shape {images.shape}: {error}") from error
-        return Detections(maps, (images.shape[1], images.shape[2]), where.numpy(), scores.numpy())
+        return Detections(maps, (images.shape[1], images.shape[2]), where, heat[tuple(where.T)] * trust)
 
     def describe(self, found: Detections, where: Int32) -> Float32:
         """Unit descriptors float32 [n, 64], not projected, at ``where``, int32 [n, 3] as in the detections."""
         descriptors: Float32 = self._describe(found.maps, where, np.array(found.size, np.int32)).numpy()
         return descriptors
+
+
+def local_maxima(heatmaps: Float32, threshold: float, size: int = 5) -> Int32:
+    """Where float32 [b, h, w] heatmaps exceed the threshold and their size x size neighbours: int32 [n, 3], row by row.
+
+    Like the original, nothing is taken from the last row and column. OpenCV's dilation gives the very numbers of
+    TensorFlow's pooling, which is slow where there is one channel only.
+    """
+    window = np.ones((size, size), np.uint8)
+    highest = np.stack([cv2.dilate(heatmap, window) for heatmap in heatmaps])
+    found = (heatmaps == highest) & (heatmaps > threshold)
+    return np.argwhere(found[:, :-1, :-1]).astype(np.int32)
 
 
 @dataclass(frozen=True)
