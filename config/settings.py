@@ -102,6 +102,7 @@ class Extract(Section):
     """Overrides of the profile's extraction."""
 
     max_features: int | None = Field(default=None, gt=0)
+    index_features: int | None = Field(default=None, gt=0)
     turn: bool | None = None
 
 
@@ -127,6 +128,7 @@ class Rank(Section):
 
     threshold: float | None = Field(default=None, ge=0, le=1)
     similarity: float | None = Field(default=None, ge=0)
+    support: float | None = Field(default=None, ge=0)
     overlap: float | None = Field(default=None, ge=0, le=1)
     calibration: Path | None = None
     max_candidates: int | None = Field(default=None, ge=1)
@@ -150,7 +152,7 @@ class Settings(BaseSettings):
     index_dir: Path | None = None
     extractor: Literal["xfeat", "delf"] = "xfeat"
     embedding: Literal["efficientnet_lite0", "none"] = "efficientnet_lite0"
-    profile: Literal["default", "seed"] = "default"
+    profile: Literal["fast", "default", "accurate", "seed"] = "default"
     redis: Redis = Redis()
     jobs: Jobs = Jobs()
     image: Image = Image()

@@ -72,7 +72,7 @@ class Comparison:
     found: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able; transform and correspondences are (y, x), from B to A, in original pixels."""
+        """JSON-able; transform, boxes and correspondences are (y, x), from B to A, in original pixels."""
         best = self.found["candidates"][0] if self.found["candidates"] else {}
         return {
             "a": self.names[0],
@@ -82,6 +82,8 @@ class Comparison:
             "matches": best.get("matches", 0),
             "inliers": best.get("inliers", 0),
             "transform": best.get("transform"),
+            "box_a": best.get("box"),
+            "box_b": best.get("index_box"),
             "correspondences": best.get("correspondences", []),
             "refused": best.get("refused"),
             "extractor": self.found["extractor"],

@@ -142,8 +142,9 @@ def per_landmark(rows: Sequence[Row], images: Mapping[str, int], titles: Mapping
 
 def recalibrated(run: Run) -> Calibration:
     """The confidence curve fitted on these answers."""
-    rival = load(run.about.get("extractor", "default"), run.about.get("embedder", "")).rival
-    return fit([row.scores for row in run.answers], [row.judged.right for row in run.answers], rival=rival)
+    about = {"extractor": "default", "embedder": "", "profile": "default", **run.about}
+    shipped = load(about["extractor"], about["embedder"], profile=about["profile"])
+    return fit([row.scores for row in run.answers], [row.judged.right for row in run.answers], rival=shipped.rival)
 
 
 def threshold_at(run: Run, curve: Calibration, false_accepts: float) -> float:

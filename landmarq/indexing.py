@@ -47,7 +47,8 @@ def ingest_entries(
     from recognition.recognize import extract
 
     # Somebody chose the photographs of an index: they are upright, and a wrong turn would stay.
-    params = dataclasses.replace(profile(settings).extract, turn=False)
+    params = profile(settings).extract
+    params = dataclasses.replace(params, turn=False, max_features=params.index_features)
     extractor = load_extractor(settings)
     return ingest(
         Store(settings.index_path),

@@ -42,11 +42,12 @@ class Calibration:
 
 
 @lru_cache(maxsize=8)
-def load(extractor: str, embedder: str = "", own: Path | None = None) -> Calibration:
+def load(extractor: str, embedder: str = "", own: Path | None = None, profile: str = "default") -> Calibration:
     """The calibration in the file ``own``, or the shipped one of an extractor, with an embedder or without.
 
     Args:
         extractor, embedder: names, or fingerprints ``name@...``; those without a calibration of their own share one.
+        profile: its name; one that asks with another number of features has a curve of its own.
         own: what :meth:`Calibration.to_json` gave; read once per process.
 
     Raises:
@@ -57,7 +58,8 @@ def load(extractor: str, embedder: str = "", own: Path | None = None) -> Calibra
     names = [name.partition("@")[0] for name in (extractor, embedder) if name]
     default = "default+embedding" if embedder else "default"
     fitted: dict[str, dict[str, float]] = json.loads(files("recognition").joinpath("data/calibration.json").read_text())
-    return Calibration(**fitted.get("+".join(names), fitted[default]))
+    kind = "+".join(names)
+    return Calibration(**fitted.get(f"{kind}/{profile}", fitted.get(kind, fitted[default])))
 
 
 def _read(path: Path) -> Calibration:

@@ -1,8 +1,9 @@
-"""Named sets of parameters for the whole pipeline: ``default``, and ``seed``, the settings of the origin."""
+"""Named sets of parameters for the whole pipeline: ``default``; ``fast`` and ``accurate``, which ask the same index
+with fewer or more features; and ``seed``, the settings of the origin."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,12 +12,14 @@ from typing import Literal
 class ExtractParams:
     """How features are extracted.
 
+    ``max_features``: of a photograph to be recognised. ``index_features``: of one of the index.
     ``crop``: > 0 centre-crops and resizes every image to a square of that side first, as the origin did.
     ``turn``: photographs to be recognised that surely lie on a side are turned upright first, by an extractor that can
     tell; those of the index are taken as they are.
     """
 
     max_features: int = 1000
+    index_features: int = 1000
     crop: int = 0
     turn: bool = True
 
@@ -68,12 +71,14 @@ class RankParams:
 
     ``threshold``: least confidence, in [0, 1], at which a landmark is named.
     ``similarity``: >= 0, the effective inliers that embeddings with a cosine of 1 are worth.
+    ``support``: >= 0, the share of the score of a landmark's best other image that an image gets on top of its own.
     ``overlap``: in [0, 1], share of a further landmark's inliers that may lie where those of a named one do.
     ``calibration``: a file of `landmarq calibrate`, instead of the shipped curve.
     """
 
     threshold: float = 0.5
     similarity: float = 22.0
+    support: float = 0.1
     overlap: float = 0.2
     calibration: Path | None = None
     max_candidates: int = 5
@@ -92,6 +97,10 @@ class Profile:
 
 DEFAULT = Profile()
 
+# Half the features are half the work of the search; each further thousand costs as much again.
+FAST = replace(DEFAULT, name="fast", extract=ExtractParams(max_features=500))
+ACCURATE = replace(DEFAULT, name="accurate", extract=ExtractParams(max_features=2000))
+
 # "Easy Landmark Image Recognition with TensorFlow Hub DELF Module": 256x256 crops, a cKDTree asked for ten
 # neighbours within 0.8, one skimage RANSAC per candidate, and the inlier count alone as the score.
 SEED = Profile(
@@ -99,7 +108,7 @@ SEED = Profile(
     extract=ExtractParams(max_features=1000, crop=256, turn=False),
     match=MatchParams(method="kdtree", neighbours=10, max_distance=0.8, one_to_one=False, max_candidates=0, similar=0),
     verify=VerifyParams(method="skimage", residual=20.0, frame=("short", 256), cell=0, check_model=False),
-    rank=RankParams(threshold=0.0),
+    rank=RankParams(threshold=0.0, support=0.0),
 )
 
-PROFILES = {profile.name: profile for profile in (DEFAULT, SEED)}
+PROFILES = {profile.name: profile for profile in (FAST, DEFAULT, ACCURATE, SEED)}

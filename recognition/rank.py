@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recognition.confidence import Calibration
 from recognition.features import Float32
 from recognition.profiles import RankParams
+from recognition.score import Scored, by_score
 from recognition.verify import VerifiedMatch
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ class RankedLandmark:
 class RankedCandidate:
     """An index image that was considered, best first; ``refused`` says why its geometry does not count.
 
-    ``score``: effective inliers, and with embeddings ``RankParams.similarity`` times their cosine; >= 0.
+    ``score``: effective inliers, and with embeddings ``RankParams.similarity`` times their cosine; >= 0. To that,
+    ``RankParams.support`` times the best other image's of the same landmark.
     ``similarity``: that cosine, in [-1, 1]; None without embeddings.
+    ``box``, ``index_box``: around the inliers in the query and in the index image, original pixels.
     ``correspondences``: (y, x) in the query and (y, x) in the index image, original pixels, one row per inlier.
     """
 
@@ -52,6 +55,7 @@ class RankedCandidate:
     confidence: float
     transform: list[list[float]] | None
     box: Box | None
+    index_box: Box | None
     refused: str | None
     correspondences: list[list[float]] = field(repr=False)
 
@@ -74,14 +78,6 @@ class Recognition:
         return plain
 
 
-class Scored(NamedTuple):
-    """A verified match with all that counts for it."""
-
-    score: float
-    similarity: float | None
-    match: VerifiedMatch
-
-
 def rank(
     verified: Sequence[VerifiedMatch],
     index: Index,
@@ -95,14 +91,14 @@ def rank(
     that the picture shows beside it.
 
     However similar as a whole, an image without a verified inlier names nothing: there would be nothing to show.
-    The best image, not the sum over a landmark's images: measured better, and a landmark with many photographs
-    in the index gets no head start.
+    The best image and a little of the second best, not the sum over a landmark's images: measured better, and a
+    landmark with many photographs in the index gets no head start.
 
     Args:
         verified: as :func:`recognition.verify.verify` gives them. features: number of the query's features.
         similarities: float32 [len(verified)], as in :class:`recognition.match.Candidates`.
     """
-    ordered = _ordered(verified, similarities, params)
+    ordered = by_score(verified, similarities, index, params)
     best = _best_per_landmark(ordered, index)
     confidence = {
         landmark: calibration.probability(scored.score, _best_other({landmark}, best))
@@ -119,18 +115,6 @@ def rank(
         extractor=index.fingerprint,
         timings_ms={},
     )
-
-
-def _ordered(verified: Sequence[VerifiedMatch], similarities: Float32 | None, params: RankParams) -> list[Scored]:
-    """Best first. What is similar as a whole needs fewer inliers, what is not, more."""
-    if similarities is None:
-        scored = [Scored(match.score, None, match) for match in verified]
-    else:
-        scored = [
-            Scored(max(0.0, match.score + params.similarity * similarity), similarity, match)
-            for match, similarity in zip(verified, similarities.tolist(), strict=True)
-        ]
-    return sorted(scored, key=lambda one: (-one.score, -one.match.inliers))
 
 
 def _best_per_landmark(ordered: Sequence[Scored], index: Index) -> dict[int, Scored]:
@@ -179,7 +163,7 @@ def _landmark(match: VerifiedMatch, index: Index, confidence: float) -> RankedLa
         title=landmark.title,
         confidence=round(confidence, 4),
         inliers=match.inliers,
-        box=_rounded_box(match),
+        box=_rounded(match.box),
         latitude=landmark.latitude,
         longitude=landmark.longitude,
         metadata=dict(landmark.metadata),
@@ -200,16 +184,17 @@ def _candidate(scored: Scored, index: Index, confidence: dict[int, float]) -> Ra
         similarity=None if scored.similarity is None else round(scored.similarity, 3),
         confidence=round(confidence[ordinal], 4) if scored.score > 0 else 0.0,
         transform=None if match.transform is None else [[round(v, 6) for v in row] for row in match.transform.tolist()],
-        box=_rounded_box(match),
+        box=_rounded(match.box),
+        index_box=_rounded(match.index_box),
         refused=match.refused,
         correspondences=[[round(v, 1) for v in pair] for pair in match.pairs.tolist()],
     )
 
 
-def _rounded_box(match: VerifiedMatch) -> Box | None:
-    if match.box is None:
+def _rounded(box: Box | None) -> Box | None:
+    if box is None:
         return None
-    top, left, bottom, right = (round(side, 1) for side in match.box)
+    top, left, bottom, right = (round(side, 1) for side in box)
     return top, left, bottom, right
 
 

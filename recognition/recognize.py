@@ -61,7 +61,7 @@ def verify_and_rank(features: Features, candidates: Candidates, index: Index, pr
         verify(features, candidates, index, profile.verify),
         index,
         features=len(features),
-        calibration=confidence.load(index.fingerprint, embedder, profile.rank.calibration),
+        calibration=confidence.load(index.fingerprint, embedder, profile.rank.calibration, profile.name),
         params=profile.rank,
         similarities=candidates.similarities,
     )

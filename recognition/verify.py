@@ -53,11 +53,20 @@ class VerifiedMatch:
     @property
     def box(self) -> tuple[float, float, float, float] | None:
         """(top, left, bottom, right) around the inliers in the query, original pixels."""
-        if not len(self.pairs):
-            return None
-        top, left = (float(side) for side in self.pairs[:, :2].min(axis=0))
-        bottom, right = (float(side) for side in self.pairs[:, :2].max(axis=0))
-        return top, left, bottom, right
+        return _box(self.pairs[:, :2])
+
+    @property
+    def index_box(self) -> tuple[float, float, float, float] | None:
+        """(top, left, bottom, right) around the inliers in the index image, original pixels."""
+        return _box(self.pairs[:, 2:])
+
+
+def _box(locations: Float32) -> tuple[float, float, float, float] | None:
+    if not len(locations):
+        return None
+    top, left = (float(side) for side in locations.min(axis=0))
+    bottom, right = (float(side) for side in locations.max(axis=0))
+    return top, left, bottom, right
 
 
 @dataclass(frozen=True, slots=True, eq=False)

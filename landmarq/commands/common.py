@@ -23,8 +23,8 @@ IndexDir = Annotated[
     typer.Option("--index-dir", file_okay=False, help="The index, instead of 'index' in the data folder."),
 ]
 ProfileName = Annotated[
-    Literal["default", "seed"] | None,
-    typer.Option("--profile", help="Parameters: 'seed' are those of the original blog post."),
+    Literal["fast", "default", "accurate", "seed"] | None,
+    typer.Option("--profile", help="Parameters: quicker, usual, thorough; 'seed': those of the original blog post."),
 ]
 Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Image files.", show_default=False)]
 
