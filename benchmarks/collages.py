@@ -39,12 +39,14 @@ def main() -> None:
     found = [{landmark["id"] for landmark in _ask(engine, _beside(a.file, b.file))} for a, b in pairs]
     truths = [{a.truth, b.truth} for a, b in pairs]
     alone = [[landmark["id"] for landmark in _ask(engine, one.file.read_bytes())] for pair in pairs for one in pair]
-    first_right = [names[:1] == [one.truth] for names, one in zip(alone, [o for p in pairs for o in p], strict=True)]
+    right = [names[:1] == [one.truth] for names, one in zip(alone, [o for p in pairs for o in p], strict=True)]
+    both = [named >= truth for named, truth in zip(found, truths, strict=True)]
     figures = [
-        ("collages", "both named", [named >= truth for named, truth in zip(found, truths, strict=True)]),
+        ("collages", "both named", both),
+        ("of two that are named alone", "both named", [b for i, b in enumerate(both) if all(right[2 * i : 2 * i + 2])]),
         ("collages", "one named", [len(named & truth) == 1 for named, truth in zip(found, truths, strict=True)]),
         ("collages", "another named", [bool(named - truth) for named, truth in zip(found, truths, strict=True)]),
-        ("single", "first named rightly", first_right),
+        ("single", "first named rightly", right),
         ("single", "a second one named", [len(names) > 1 for names in alone]),
     ]
     rows = [
