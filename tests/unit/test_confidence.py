@@ -28,6 +28,12 @@ def test_an_extractor_without_its_own_curve_gets_the_default() -> None:
     assert confidence.load("unheard-of@1") == confidence.load("default")
 
 
+def test_a_profile_without_its_own_curve_gets_its_extractors() -> None:
+    usual = confidence.load("xfeat", "efficientnet_lite0")
+    assert confidence.load("xfeat", "efficientnet_lite0", profile="seed") == usual
+    assert confidence.load("xfeat", "efficientnet_lite0", profile="fast") != usual
+
+
 def test_fit_recovers_the_curve_that_judged() -> None:
     rng = np.random.default_rng(0)
     truth = Calibration(-6.0, 4.0, -1.5)

@@ -122,6 +122,14 @@ def test_a_profile_is_overridden_field_by_field() -> None:
     assert profile(load()) == DEFAULT
 
 
+@pytest.mark.parametrize("name", ["fast", "accurate"])
+def test_presets_ask_the_same_index(name: str) -> None:
+    chosen = profile(load(profile=name))
+    assert chosen.extract.index_features == DEFAULT.extract.index_features
+    assert (chosen.verify, chosen.rank) == (DEFAULT.verify, DEFAULT.rank)
+    assert chosen != replace(DEFAULT, name=name)
+
+
 def test_image_limits_come_from_the_settings() -> None:
     assert limits(load()) == ImageLimits()
     assert limits(load(image={"min_side": 100})).min_side == 100
