@@ -9,7 +9,7 @@ from config.settings import get_settings
 from recognition import images
 from recognition.recognize import extract as extract_features
 from tasks.pipeline import task_name
-from tasks.stage import StageTask, fetch, jobs, run
+from tasks.stage import Attempt, StageTask, run
 from workers import gpu
 from workers.engine import limits, profile
 
@@ -20,8 +20,10 @@ def extract(self: Any, job_id: str) -> None:
     run(self, job_id, _work)
 
 
-def _work(job_id: str) -> bool:
+def _work(attempt: Attempt) -> bool:
     settings = get_settings()
-    image = images.decode(fetch(job_id, "photo"), limits(settings))
-    features = extract_features(image, gpu.extractor(), profile(settings).extract)
-    return jobs().complete(job_id, "extract", "features", features.to_bytes())
+    photo = attempt.read("photo")
+    with attempt.working():
+        image = images.decode(photo, limits(settings))
+        features = extract_features(image, gpu.extractor(), profile(settings).extract)
+    return attempt.complete("features", features.to_bytes())
