@@ -5,5 +5,5 @@ from __future__ import annotations
 import subprocess
 import sys
 
-for name in ("search", "verify"):
+for name in ("search", "verify", "pipeline"):
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from config.settings import load
+from landmarq.environment import load_extractor
 from recognition.extractors import create
 from recognition.features import Features
-from recognition.images import decode
+from recognition.images import decode, thumbnail_jpeg
+from recognition.index.store import Landmark, Store
+from recognition.index.writer import Writer
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
+THUMBNAIL = thumbnail_jpeg(np.full((48, 64, 3), 127, np.uint8))
 
 
 def sample_features(folder: str) -> list[Features]:
@@ -34,3 +42,34 @@ def fill(descriptors: npt.NDArray[np.float32], count: int, seed: int = 0) -> npt
     filled = np.concatenate((descriptors, copies))
     unit: npt.NDArray[np.float32] = filled / np.linalg.norm(filled, axis=1, keepdims=True)
     return unit
+
+
+def write_index(path: Path, *, copies: int = 0) -> Path:
+    """An index of the sample photographs, each its own landmark, and of perturbed copies with shuffled places."""
+    given = _whole_features()
+    with Writer(Store(path), given[0].extractor, given[0].dimension) as writer:
+        for i in range(len(given) + copies):
+            source = given[i % len(given)]
+            name = f"{i}.jpg"
+            writer.add(
+                source if i < len(given) else _perturbed(source, seed=i),
+                name=name,
+                sha256=hashlib.sha256(name.encode()).hexdigest(),
+                landmark=Landmark(str(i), str(i), None, None, {}),
+                thumbnail=THUMBNAIL,
+            )
+        writer.commit()
+    return path
+
+
+@lru_cache(maxsize=1)
+def _whole_features() -> list[Features]:
+    """Of every index photograph of the samples, with the embedding."""
+    extractor = load_extractor(load())
+    return [extractor.extract([decode(f.read_bytes())])[0] for f in sorted((SAMPLES / "index").glob("*.jpg"))]
+
+
+def _perturbed(source: Features, seed: int) -> Features:
+    n = len(source)
+    descriptors = fill(source.descriptors, 2 * n, seed)[n:]
+    return replace(source, descriptors=descriptors, locations=np.random.default_rng(seed).permutation(source.locations))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,22 +70,21 @@ class Features:
         return int(self.descriptors.shape[1])
 
     def to_bytes(self) -> bytes:
-        """The features as an uncompressed ``.npz`` (compressing float32 descriptors saves 7-13 %)."""
-        buffer = io.BytesIO()
-        whole: dict[str, Any] = {}
+        """The features as ``safetensors`` (compressing float32 descriptors saves 7-13 %)."""
+        whole: dict[str, npt.NDArray[Any]] = {}
         if self.embedding is not None:
-            whole = {"embedding": self.embedding, "embedder": np.array(self.embedder)}
-        np.savez(
-            buffer,
-            locations=self.locations,
-            descriptors=self.descriptors,
-            scores=self.scores,
-            scales=self.scales,
-            image_size=np.array(self.image_size, np.int64),
-            extractor=np.array(self.extractor),
-            **whole,
+            whole = {"embedding": self.embedding, "embedder": _letters(self.embedder)}
+        return arrays_to_bytes(
+            {
+                "locations": self.locations,
+                "descriptors": self.descriptors,
+                "scores": self.scores,
+                "scales": self.scales,
+                "image_size": np.array(self.image_size, np.int64),
+                "extractor": _letters(self.extractor),
+                **whole,
+            }
         )
-        return buffer.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Features:
@@ -104,22 +102,36 @@ class Features:
                 scores=arrays["scores"],
                 scales=arrays["scales"],
                 image_size=(height, width),
-                extractor=str(arrays["extractor"]),
+                extractor=arrays["extractor"].tobytes().decode(),
                 embedding=arrays.get("embedding"),
-                embedder=str(arrays.get("embedder", "")),
+                embedder=arrays["embedder"].tobytes().decode() if "embedder" in arrays else "",
             )
         except (ValueError, KeyError) as error:
             raise FeaturesError(f"these {len(data)} bytes are no features: {error}") from error
 
 
+def arrays_to_bytes(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """The arrays as ``safetensors``: a tenth of the time that ``numpy.savez`` and ``load`` take."""
+    from safetensors.numpy import save
+
+    # Of an array that is a view with strides, safetensors writes what lies in memory.
+    return save({name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()})
+
+
 def arrays_from_bytes(data: bytes, kind: str) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of an ``.npz`` that holds no Python objects.
+    """Inverse of :func:`arrays_to_bytes`.
 
     Raises:
-        FeaturesError: the bytes are none; the message calls them ``kind``.
+        FeaturesError: the bytes are not what it wrote; the message calls them ``kind``.
     """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, KeyError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        return load(data)
+    except (SafetensorError, KeyError, ValueError) as error:
         raise FeaturesError(f"these {len(data)} bytes are no {kind}: {error}") from error
+
+
+def _letters(text: str) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(text.encode(), np.uint8)

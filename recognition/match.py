@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recognition.errors import FeaturesError, FingerprintMismatch
-from recognition.features import Features, Float32, arrays_from_bytes
+from recognition.features import Features, Float32, arrays_from_bytes, arrays_to_bytes
 from recognition.profiles import MatchParams
 from recognition.search import Searcher
 
@@ -55,12 +54,10 @@ class Candidates:
         return slice(int(self.boundaries[candidate - 1]) if candidate else 0, int(self.boundaries[candidate]))
 
     def to_bytes(self) -> bytes:
-        """The candidates as an uncompressed ``.npz``."""
-        buffer = io.BytesIO()
+        """The candidates as ``safetensors``."""
         arrays = {name: getattr(self, name) for name in self.__slots__ if name != "generation"}
         given = {name: array for name, array in arrays.items() if array is not None}
-        np.savez(buffer, generation=np.array(self.generation), **given)
-        return buffer.getvalue()
+        return arrays_to_bytes({"generation": np.array(self.generation), **given})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Candidates:

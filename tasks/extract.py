@@ -8,7 +8,7 @@ from config.celery import app
 from config.settings import get_settings
 from recognition import images
 from tasks.pipeline import task_name
-from tasks.stage import StageTask, fetch, jobs, run
+from tasks.stage import Attempt, StageTask, run
 from workers import gpu
 from workers.engine import limits
 
@@ -19,8 +19,9 @@ def extract(self: Any, job_id: str) -> None:
     run(self, job_id, _work)
 
 
-def _work(job_id: str) -> bool:
+def _work(attempt: Attempt) -> bool:
+    photo = attempt.read("photo")
     # Photographs of several jobs go through the network together; each job has its own errors.
-    with gpu.batcher().job() as submit:
-        features = submit(images.decode(fetch(job_id, "photo"), limits(get_settings())))
-    return jobs().complete(job_id, "extract", "features", features.to_bytes())
+    with attempt.working(), gpu.batcher().job() as submit:
+        features = submit(images.decode(photo, limits(get_settings())))
+    return attempt.complete("features", features.to_bytes())

@@ -46,15 +46,24 @@ STATE_OF: Mapping[Stage, State] = {
     "match": State.MATCHING,
     "verify": State.VERIFYING,
 }
+INPUTS: Mapping[Stage, tuple[blobs.Name, ...]] = {
+    "extract": ("photo",),
+    "match": ("features",),
+    "verify": ("features", "candidates"),
+}
 
 
 @dataclass(frozen=True)
 class StageRecord:
-    """One stage of a job: how often it was begun, and when it last was (Unix ms by the server's clock)."""
+    """One stage of a job: how often it was begun, and when it last was (Unix ms by the server's clock).
+
+    ``work_ms``: what the engine's own function took of it; the rest is reading, writing and bookkeeping.
+    """
 
     attempts: int = 0
     started_ms: int | None = None
     finished_ms: int | None = None
+    work_ms: float | None = None
 
     @property
     def duration_ms(self) -> int | None:
@@ -110,11 +119,15 @@ class JobRecord:
 
 @dataclass(frozen=True)
 class Begun:
-    """The answer to "may I run this stage?": ``state`` is the one found, "missing" without a record."""
+    """The answer to "may I run this stage?": ``state`` is the one found, "missing" without a record.
+
+    ``inputs``: the blobs that the stage reads, None for one that expired; nothing when it may not run.
+    """
 
     run: bool
     attempts: int
     state: str
+    inputs: Mapping[blobs.Name, bytes | None] = field(default_factory=dict)
 
 
 def record_key(job_id: str) -> str:
@@ -145,20 +158,24 @@ class JobStore:
         self._create(keys, [job_id, photo, self._blob_ttl_s, self._ttl_s, int(bulk)], client=pipeline)
 
     def begin(self, job_id: str, stage: Stage) -> Begun:
-        """Count an attempt and move to the stage's state; refused when the job is final or further on."""
-        found = self._begin([record_key(job_id), OPEN_JOBS], [job_id, stage, STATE_OF[stage].value])
-        run, attempts, state = cast("list[Any]", found)
-        return Begun(bool(run), int(attempts), _text(state))
+        """Count an attempt, move to the stage's state and read its input; refused when the job is final or further on.
 
-    def complete(self, job_id: str, stage: Stage, name: blobs.Name, output: bytes) -> bool:
+        The input stays where it is: a redelivered task must find it.
+        """
+        keys = [record_key(job_id), OPEN_JOBS, *(blobs.key(job_id, name) for name in INPUTS[stage])]
+        found = self._begin(keys, [job_id, stage, STATE_OF[stage].value])
+        run, attempts, state, *inputs = cast("list[Any]", found)
+        return Begun(bool(run), int(attempts), _text(state), dict(zip(INPUTS[stage], inputs, strict=False)))
+
+    def complete(self, job_id: str, stage: Stage, name: blobs.Name, output: bytes, *, work_ms: float = 0) -> bool:
         """Store a stage's output; False when the job has left the stage meanwhile (cancelled, or redelivered)."""
         keys = [record_key(job_id), OPEN_JOBS, blobs.key(job_id, name)]
-        arguments = [job_id, stage, STATE_OF[stage].value, output, self._blob_ttl_s]
+        arguments = [job_id, stage, STATE_OF[stage].value, output, self._blob_ttl_s, work_ms]
         return bool(self._complete(keys, arguments))
 
-    def finish(self, job_id: str, recognition: Mapping[str, Any]) -> bool:
+    def finish(self, job_id: str, recognition: Mapping[str, Any], *, work_ms: float = 0) -> bool:
         """Make the job done with this answer. True for the one call that made it final."""
-        return self._final(job_id, State.DONE, stage="verify", result=json.dumps(recognition))
+        return self._final(job_id, State.DONE, stage="verify", result=json.dumps(recognition), work_ms=work_ms)
 
     def fail(self, job_id: str, *, code: str, message: str, stage: Stage) -> bool:
         """Make the job failed. True for the one call that made it final."""
@@ -211,9 +228,11 @@ class JobStore:
                 pipe.zrem(OPEN_JOBS, job_id)
             pipe.execute()
 
-    def _final(self, job_id: str, state: State, *, stage: str = "", error: str = "", result: str = "") -> bool:
+    def _final(
+        self, job_id: str, state: State, *, stage: str = "", error: str = "", result: str = "", work_ms: float = 0
+    ) -> bool:
         keys = [record_key(job_id), OPEN_JOBS, *(blobs.key(job_id, name) for name in blobs.NAMES)]
-        arguments = [job_id, state.value, stage, error, result, self._ttl_s, done_channel(job_id)]
+        arguments = [job_id, state.value, stage, error, result, self._ttl_s, done_channel(job_id), work_ms]
         won, _ = cast("list[Any]", self._finish(keys, arguments))
         return bool(won)
 
@@ -232,7 +251,10 @@ def _parse(job_id: str, raw: Mapping[str, str]) -> JobRecord:
 
     stages = {
         stage: StageRecord(
-            number(f"{stage}.attempts") or 0, number(f"{stage}.started_ms"), number(f"{stage}.finished_ms")
+            number(f"{stage}.attempts") or 0,
+            number(f"{stage}.started_ms"),
+            number(f"{stage}.finished_ms"),
+            float(raw[f"{stage}.work_ms"]) if f"{stage}.work_ms" in raw else None,
         )
         for stage in STAGES
     }

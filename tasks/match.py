@@ -9,7 +9,7 @@ from config.settings import get_settings
 from recognition.features import Features
 from recognition.match import match as match_features
 from tasks.pipeline import task_name
-from tasks.stage import StageTask, fetch, jobs, run
+from tasks.stage import Attempt, StageTask, run
 from workers import cpu
 from workers.engine import profile
 
@@ -20,8 +20,9 @@ def match(self: Any, job_id: str) -> None:
     run(self, job_id, _work)
 
 
-def _work(job_id: str) -> bool:
-    features = Features.from_bytes(fetch(job_id, "features"))
+def _work(attempt: Attempt) -> bool:
+    features = Features.from_bytes(attempt.read("features"))
     index, searcher = cpu.index()
-    candidates = match_features(features, index, searcher, profile(get_settings()).match)
-    return jobs().complete(job_id, "match", "candidates", candidates.to_bytes())
+    with attempt.working():
+        candidates = match_features(features, index, searcher, profile(get_settings()).match)
+    return attempt.complete("candidates", candidates.to_bytes())

@@ -25,7 +25,8 @@ return 1
 """
 )
 
-# ARGV: id, stage, the stage's state. Returns {whether to run, attempts, the state found}.
+# ARGV: id, stage, the stage's state. KEYS[3..]: the stage's input.
+# Returns {whether to run, attempts, the state found, input...}.
 BEGIN = (
     _PRELUDE
     + """
@@ -36,26 +37,29 @@ end
 if ranks[state] > ranks[ARGV[3]] then return {0, 0, state} end
 local attempts = redis.call('HINCRBY', record, ARGV[2] .. '.attempts', 1)
 redis.call('HSET', record, 'state', ARGV[3], ARGV[2] .. '.started_ms', now)
-redis.call('HDEL', record, ARGV[2] .. '.finished_ms')
+redis.call('HDEL', record, ARGV[2] .. '.finished_ms', ARGV[2] .. '.work_ms')
 redis.call('ZADD', open, now, id)
-return {1, attempts, state}
+local answer = {1, attempts, state}
+for i = 3, #KEYS do answer[i + 1] = redis.call('GET', KEYS[i]) end
+return answer
 """
 )
 
-# ARGV: id, stage, the stage's state, output, blob ttl s. KEYS[3]: the output's blob. Returns whether it was stored.
+# ARGV: id, stage, the stage's state, output, blob ttl s, ms of work. KEYS[3]: the output's blob.
+# Returns whether it was stored.
 COMPLETE = (
     _PRELUDE
     + """
 if state ~= ARGV[3] then return 0 end
 redis.call('SET', KEYS[3], ARGV[4], 'EX', ARGV[5])
-redis.call('HSET', record, ARGV[2] .. '.finished_ms', now)
+redis.call('HSET', record, ARGV[2] .. '.finished_ms', now, ARGV[2] .. '.work_ms', ARGV[6])
 redis.call('ZADD', open, now, id)
 return 1
 """
 )
 
-# ARGV: id, final state, stage or '', error JSON or '', result JSON or '', record ttl s, channel. KEYS[3..]: all blobs.
-# Returns {whether this call made the job final, the state found}.
+# ARGV: id, final state, stage or '', error JSON or '', result JSON or '', record ttl s, channel,
+# ms of work. KEYS[3..]: all blobs. Returns {whether this call made the job final, the state found}.
 FINISH = (
     _PRELUDE
     + """
@@ -66,7 +70,7 @@ end
 if ranks[state] == 4 then return {0, state} end
 redis.call('HSET', record, 'state', ARGV[2], 'finished_ms', now)
 redis.call('HINCRBY', record, 'finals', 1)
-if ARGV[3] ~= '' then redis.call('HSET', record, ARGV[3] .. '.finished_ms', now) end
+if ARGV[3] ~= '' then redis.call('HSET', record, ARGV[3] .. '.finished_ms', now, ARGV[3] .. '.work_ms', ARGV[8]) end
 if ARGV[4] ~= '' then redis.call('HSET', record, 'error', ARGV[4]) end
 if ARGV[5] ~= '' then redis.call('HSET', record, 'result', ARGV[5]) end
 redis.call('EXPIRE', record, ARGV[6])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 from billiard.exceptions import TimeLimitExceeded
@@ -16,9 +18,12 @@ from config.connection import connect
 from config.logging import job_context
 from config.settings import get_settings
 from recognition.errors import LandmarqError
-from tasks.blobs import BlobStore, Name
+from tasks.blobs import Name
 from tasks.errors import InputExpired, InternalError, StageTimeout, TooManyAttempts
 from tasks.jobs import JobStore, Stage
+
+if TYPE_CHECKING:
+    from recognition.rank import Recognition
 
 logger = logging.getLogger(__name__)
 
@@ -32,20 +37,44 @@ def jobs() -> JobStore:
     return JobStore(connect(settings, patient=True), ttl_s=settings.jobs.ttl_s, blob_ttl_s=settings.jobs.blob_ttl_s)
 
 
-def fetch(job_id: str, name: Name) -> bytes:
-    """A stage's input.
+class Attempt:
+    """One attempt at a stage: what it reads, how long its work takes, where its output goes."""
 
-    Raises:
-        InputExpired: it is gone.
-    """
-    ttl_s = get_settings().jobs.blob_ttl_s
-    data = BlobStore(jobs().client, ttl_s=ttl_s).get(job_id, name)
-    if data is None:
-        raise InputExpired(
-            f"the job's {name} expired before a worker came to it: it is kept for {ttl_s} s "
-            "(LANDMARQ_JOBS__BLOB_TTL_S); submit the photo again, with more workers running"
-        )
-    return data
+    def __init__(self, job_id: str, stage: Stage, inputs: Mapping[Name, bytes | None]) -> None:
+        self._job_id = job_id
+        self._stage = stage
+        self._inputs = inputs
+        self._work_ms = 0.0
+
+    def read(self, name: Name) -> bytes:
+        """A blob that the stage reads.
+
+        Raises:
+            InputExpired: it is gone.
+        """
+        data = self._inputs[name]
+        if data is None:
+            raise InputExpired(
+                f"the job's {name} expired before a worker came to it: it is kept for "
+                f"{get_settings().jobs.blob_ttl_s} s (LANDMARQ_JOBS__BLOB_TTL_S); submit the photo again, "
+                "with more workers running"
+            )
+        return data
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """What happens in here is the engine's work; the record tells it from reading, writing and bookkeeping."""
+        start = time.perf_counter()
+        yield
+        self._work_ms += (time.perf_counter() - start) * 1000
+
+    def complete(self, name: Name, output: bytes) -> bool:
+        """Store the output; False when the job has left the stage meanwhile."""
+        return jobs().complete(self._job_id, self._stage, name, output, work_ms=self._work_ms)
+
+    def finish(self, recognition: Recognition) -> bool:
+        """Make the job done; False when it was final."""
+        return jobs().finish(self._job_id, recognition.to_dict(), work_ms=self._work_ms)
 
 
 class StageTask(Task):  # type: ignore[misc]
@@ -64,10 +93,10 @@ class StageTask(Task):  # type: ignore[misc]
             _fail(args[0], self.stage, error)
 
 
-def run(task: Any, job_id: str, work: Callable[[str], bool]) -> None:
+def run(task: Any, job_id: str, work: Callable[[Attempt], bool]) -> None:
     """Do a stage's work, unless the job is final or further on; the chain goes on when this returns.
 
-    work: fetches input, computes, stores output; False when the job has left the stage meanwhile.
+    work: reads input, computes, stores output; False when the job has left the stage meanwhile.
 
     Raises:
         LandmarqError: the job is now failed, for that reason.
@@ -81,10 +110,9 @@ def run(task: Any, job_id: str, work: Callable[[str], bool]) -> None:
             raise Reject(error, requeue=True) from None
 
 
-def _attempt(task: Any, job_id: str, work: Callable[[str], bool]) -> None:
+def _attempt(task: Any, job_id: str, work: Callable[[Attempt], bool]) -> None:
     try:
-        _begin(job_id, task.stage)
-        if not work(job_id):
+        if not work(_begin(job_id, task.stage)):
             raise Ignore(f"job {job_id} has left the stage")
     except LandmarqError as error:
         _fail(job_id, task.stage, error)
@@ -95,7 +123,7 @@ def _attempt(task: Any, job_id: str, work: Callable[[str], bool]) -> None:
         _retry_or_fail(task, job_id, error)
 
 
-def _begin(job_id: str, stage: Stage) -> None:
+def _begin(job_id: str, stage: Stage) -> Attempt:
     begun = jobs().begin(job_id, stage)
     if not begun.run:
         raise Ignore(f"job {job_id} is {begun.state}")
@@ -104,6 +132,7 @@ def _begin(job_id: str, stage: Stage) -> None:
             f"{stage} was begun {begun.attempts - 1} times and never finished: this photo seems to end the workers "
             "that try it; their logs say more"
         )
+    return Attempt(job_id, stage, begun.inputs)
 
 
 def _fail(job_id: str, stage: Stage, error: LandmarqError) -> None:

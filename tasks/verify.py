@@ -10,7 +10,7 @@ from recognition.features import Features
 from recognition.match import Candidates
 from recognition.recognize import verify_and_rank
 from tasks.pipeline import task_name
-from tasks.stage import StageTask, fetch, jobs, run
+from tasks.stage import Attempt, StageTask, run
 from workers import cpu
 from workers.engine import profile
 
@@ -21,9 +21,10 @@ def verify(self: Any, job_id: str) -> None:
     run(self, job_id, _work)
 
 
-def _work(job_id: str) -> bool:
-    features = Features.from_bytes(fetch(job_id, "features"))
-    candidates = Candidates.from_bytes(fetch(job_id, "candidates"))
+def _work(attempt: Attempt) -> bool:
+    features = Features.from_bytes(attempt.read("features"))
+    candidates = Candidates.from_bytes(attempt.read("candidates"))
     index, _ = cpu.index(candidates.generation)
-    recognition = verify_and_rank(features, candidates, index, profile(get_settings()))
-    return jobs().finish(job_id, recognition.to_dict())
+    with attempt.working():
+        recognition = verify_and_rank(features, candidates, index, profile(get_settings()))
+    return attempt.finish(recognition)

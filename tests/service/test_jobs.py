@@ -28,7 +28,9 @@ def new_job(store: JobStore, *, bulk: bool = False) -> str:
 
 
 def blob(store: JobStore, job_id: str, name: blobs.Name) -> bytes | None:
-    return blobs.BlobStore(store.client, ttl_s=60).get(job_id, name)
+    found = store.client.get(blobs.key(job_id, name))
+    assert found is None or isinstance(found, bytes)
+    return found
 
 
 def test_a_new_job_is_queued_with_its_photo_and_both_expire(store: JobStore) -> None:
@@ -58,6 +60,43 @@ def test_the_whole_way(store: JobStore) -> None:
     assert result["state"] == "done"
     assert result["reason"]["code"] == "x"
     assert set(result["timings_ms"]) == {"extract", "match", "verify", "total"}
+
+
+def test_a_stage_begins_with_its_input_and_leaves_it_for_a_redelivered_message(store: JobStore) -> None:
+    job_id = new_job(store)
+    assert store.begin(job_id, "extract").inputs == {"photo": b"photo"}
+    data = bytes(range(256)) * 1000
+    store.complete(job_id, "extract", "features", data)
+    assert store.begin(job_id, "match").inputs == {"features": data}
+    store.complete(job_id, "match", "candidates", b"c")
+    assert [store.begin(job_id, "verify").inputs for _ in range(2)] == [{"features": data, "candidates": b"c"}] * 2
+
+
+def test_an_input_that_expired_is_none_whatever_comes_after_it(store: JobStore) -> None:
+    job_id = new_job(store)
+    store.client.set(blobs.key(job_id, "candidates"), b"c")
+    begun = store.begin(job_id, "verify")
+    assert (begun.run, begun.inputs) == (True, {"features": None, "candidates": b"c"})
+
+
+def test_a_stage_that_may_not_run_is_given_nothing(store: JobStore) -> None:
+    job_id = new_job(store)
+    store.cancel(job_id)
+    assert store.begin(job_id, "extract").inputs == {}
+
+
+def test_the_work_of_each_stage_is_known_until_it_begins_again(store: JobStore) -> None:
+    job_id = new_job(store)
+    store.begin(job_id, "extract")
+    store.complete(job_id, "extract", "features", b"features", work_ms=12.5)
+    store.begin(job_id, "verify")
+    store.finish(job_id, {}, work_ms=0.25)
+    assert [store.get(job_id).stages[stage].work_ms for stage in STAGES] == [12.5, None, 0.25]
+    again = new_job(store)
+    store.begin(again, "extract")
+    store.complete(again, "extract", "features", b"features", work_ms=12.5)
+    store.begin(again, "extract")
+    assert store.get(again).stages["extract"].work_ms is None
 
 
 def test_a_final_job_leaves_no_blob_and_is_no_longer_open(store: JobStore) -> None:
