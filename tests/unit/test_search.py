@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
-from recognition import search
-from recognition.search import ExactSearcher, KDTreeSearcher, exact, make_searcher
+from recognition.search import ExactSearcher, KDTreeSearcher, exact
 from recognition.search.base import Blocks
 
 
@@ -106,12 +105,3 @@ def test_gather_reads_rows_across_blocks() -> None:
     rows = unit(np.random.default_rng(4), 50)
     wanted = np.array([49, 0, 20, 19, 21, 20])
     np.testing.assert_array_equal(Blocks(blocks_of(rows, [20, 20, 35])).gather(wanted), rows[wanted])
-
-
-def test_auto_takes_the_kdtree_only_at_the_origins_scale(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "KDTREE_MAX_DESCRIPTORS", 100)
-    rows = unit(np.random.default_rng(5), 101)
-    assert isinstance(make_searcher([rows[:100]]), KDTreeSearcher)
-    assert isinstance(make_searcher([rows]), ExactSearcher)
-    assert isinstance(make_searcher([rows], "kdtree"), KDTreeSearcher)
-    assert isinstance(make_searcher([rows[:5]], "exact"), ExactSearcher)
