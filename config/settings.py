@@ -109,11 +109,12 @@ class Extract(Section):
 class Match(Section):
     """Overrides of the profile's matching."""
 
-    method: Literal["auto", "kdtree", "exact"] | None = None
+    method: Literal["auto", "kdtree", "exact", "ann"] | None = None
     neighbours: int | None = Field(default=None, gt=0)
     max_distance: float | None = Field(default=None, gt=0, le=2)
     max_candidates: int | None = Field(default=None, ge=0)
     similar: int | None = Field(default=None, ge=0)
+    shortlist: int | None = Field(default=None, ge=0)
 
 
 class Verify(Section):

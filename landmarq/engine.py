@@ -36,7 +36,7 @@ class Engine:
         self.limits = limits(settings)
         # the index first: it opens in milliseconds, so that its errors come at once
         self.index = Store(settings.index_path).open(expected_fingerprint=make_extractor(settings).fingerprint)
-        self._searcher = make_searcher(self.index.blocks, self.profile.match.method)
+        self._searcher = make_searcher(self.index.parts, self.profile.match.method)
         self.extractor = load_extractor(settings)
 
     @cached_property
@@ -143,4 +143,4 @@ def _index_of_one(
         )
         writer.commit()
     index = store.open()
-    return index, make_searcher(index.blocks, params.match.method)
+    return index, make_searcher(index.parts, params.match.method)

@@ -12,6 +12,7 @@ from recognition.errors import FeaturesError, FingerprintMismatch
 from recognition.features import Features, Float32, arrays_from_bytes, arrays_to_bytes
 from recognition.profiles import MatchParams
 from recognition.search import Searcher
+from recognition.search.shortlist import ShortlistSearcher
 
 if TYPE_CHECKING:
     from recognition.index.store import Index
@@ -80,7 +81,7 @@ def match(features: Features, index: Index, searcher: Searcher, params: MatchPar
     As the origin: the K nearest index descriptors within the distance bound, and per index image only the
     nearest one of each query feature. With ``one_to_one``, of the query features that claim the same index
     feature only the nearest keeps it. Where both sides have embeddings, the images most similar as a whole are
-    candidates too, after those with votes.
+    candidates too, after those with votes; with ``shortlist``, descriptors of no others are searched at all.
 
     Raises:
         FingerprintMismatch: the features and the index come from different extractors or embedders.
@@ -93,6 +94,9 @@ def match(features: Features, index: Index, searcher: Searcher, params: MatchPar
     if not len(features):
         none, nothing = np.empty(0, np.int64), np.empty(0, np.float32)
         return _group(index, none, none, none, nothing, nothing, None, params)
+    similarities = _similarities(features, index)
+    if params.shortlist and similarities is not None:
+        searcher = ShortlistSearcher(index, _most_similar(similarities, params.shortlist))
     distances, rows = searcher.search(features.descriptors, k=params.neighbours, max_distance=params.max_distance)
     query, rank = np.nonzero(np.isfinite(distances))
     row, distance = rows[query, rank], distances[query, rank]
@@ -103,7 +107,6 @@ def match(features: Features, index: Index, searcher: Searcher, params: MatchPar
     if params.one_to_one:
         keep = keep[np.lexsort((query[keep], distance[keep]))]
         keep = keep[np.unique(row[keep], return_index=True)[1]]
-    similarities = _similarities(features, index)
     return _group(index, query[keep], row[keep], image[keep], distance[keep], weight[keep], similarities, params)
 
 
@@ -117,6 +120,11 @@ def _similarities(features: Features, index: Index) -> Float32 | None:
             "run the same network and weights on both, or build the index again"
         )
     return index.similarities(features.embedding)
+
+
+def _most_similar(similarities: Float32, count: int) -> Int64:
+    """Ordinals of the ``count`` most similar images, best first, equal ones in the index's order."""
+    return np.argsort(-similarities, kind="stable")[:count]
 
 
 def _rarity(query: Int64, landmark: Int32) -> Float32:
@@ -135,7 +143,7 @@ def _shortlist(votes: npt.NDArray[Any], similarities: Float32 | None, params: Ma
         images = images[: params.max_candidates]
     if similarities is None:
         return images
-    similar = np.argsort(-similarities, kind="stable")[: params.similar]
+    similar = _most_similar(similarities, params.similar)
     return np.concatenate((images, similar[~np.isin(similar, images)]))
 
 

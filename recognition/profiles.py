@@ -33,14 +33,17 @@ class MatchParams:
     ``one_to_one``: an index feature is matched by its nearest query feature only.
     ``max_candidates``: index images handed to verification, those with most putative matches first (0: all).
     ``similar``: index images handed to verification too because, of all, their embeddings are most similar (0: none).
+    ``shortlist``: only this many index images, those whose embeddings are most similar, are searched, all of their
+        descriptors exactly (0: all images, by ``method``). Without an embedding on both sides it changes nothing.
     """
 
-    method: Literal["auto", "kdtree", "exact"] = "auto"
+    method: Literal["auto", "kdtree", "exact", "ann"] = "auto"
     neighbours: int = 5
     max_distance: float = 0.8
     one_to_one: bool = True
     max_candidates: int = 100
     similar: int = 50
+    shortlist: int = 0
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def recognize(
     Raises:
         ImageError: the photograph can't be used. FingerprintMismatch: the index is another extractor's.
     """
-    searcher = searcher or make_searcher(index.blocks, profile.match.method)
+    searcher = searcher or make_searcher(index.parts, profile.match.method)
     timings: dict[str, float] = {}
     image = _timed(timings, "decode", lambda: decode(photo, limits or ImageLimits()))
     features = _timed(timings, "extract", lambda: extract(image, extractor, profile.extract))

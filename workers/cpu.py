@@ -61,7 +61,7 @@ def _open(store: Store, stamp: Stamp) -> None:
 
     generation = stamp[0]
     opened = store.open(generation)
-    _opened[stamp] = (opened, make_searcher(opened.blocks, profile(get_settings()).match.method))
+    _opened[stamp] = (opened, make_searcher(opened.parts, profile(get_settings()).match.method))
     logger.info(
         "index generation %d opened: %d images, %d descriptors", generation, len(opened), opened.descriptor_count
     )

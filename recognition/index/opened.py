@@ -12,6 +12,7 @@ from recognition.features import Float32
 from recognition.images import Image, ImageLimits, decode
 from recognition.index.records import IndexImage, Int32, Int64, Landmark
 from recognition.index.segment import Segment
+from recognition.search.part import Part
 
 _ANY_SIZE = ImageLimits(min_side=1)  # the thumbnail of a panorama is flat
 
@@ -21,8 +22,7 @@ class Index:
 
     Attributes:
         generation: its number. fingerprint: the extractor's. dimension: length of one descriptor.
-        blocks: float32 [n_i, d] each, memory-mapped: the descriptors of the live images in row order. Removed images
-            are in none of them, so that a block ends where one was.
+        parts: per segment the descriptors, memory-mapped, with what is needed to search in those of live images.
         boundaries: int64 [images], accumulated: image i owns the rows boundaries[i - 1] (0 for i = 0) to boundaries[i].
         landmark_of: int32 [images], ordinal of each image's landmark.
         embedder: fingerprint of the images' embeddings, empty when none has one.
@@ -39,12 +39,19 @@ class Index:
         counts = [np.diff(segment.boundaries, prepend=0)[segment.live] for segment in segments]
         self.boundaries: Int64 = np.cumsum(np.concatenate(counts), dtype=np.int64)
         self.embedder = next((segment.embedder for segment in segments if segment.embedder), "")
-        self.blocks: list[Float32] = [block for segment in segments for block in _blocks(segment)]
+        firsts = np.cumsum([0, *(int(count.sum()) for count in counts)])
+        self.parts = [_part(segment, int(first)) for segment, first in zip(segments, firsts, strict=False)]
         self._landmarks, self.landmark_of = _merge_landmarks(segments)
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self._row)
+
+    @property
+    def blocks(self) -> list[Float32]:
+        """float32 [n_i, d] each, memory-mapped: the descriptors of the live images in row order. Removed images are in
+        none of them, so that a block ends where one was."""
+        return [array for part in self.parts for array in part.arrays]
 
     @property
     def descriptor_count(self) -> int:
@@ -137,12 +144,11 @@ class Index:
         return self._segments[self._segment_of[i]], int(self._row[i])
 
 
-def _blocks(segment: Segment) -> Iterator[Float32]:
-    """The segment's descriptors without those of removed images; adjacent live images share a block."""
+def _part(segment: Segment, first: int) -> Part:
+    """The segment's descriptors; adjacent live images are one run."""
     edges = np.flatnonzero(np.diff(segment.live, prepend=False, append=False))
     ends = np.concatenate(([0], segment.boundaries))
-    for first, last in zip(edges[::2], edges[1::2], strict=True):
-        yield segment.descriptors[ends[first] : ends[last]]
+    return Part(segment.descriptors, ends[edges].reshape(-1, 2), first, segment.lists)
 
 
 def _similarities(segment: Segment, embedding: Float32) -> Float32:

@@ -18,9 +18,11 @@ from recognition.errors import FingerprintMismatch, LandmarqError, SchemaMismatc
 from recognition.features import Features, Float32
 from recognition.index.files import digest, publish, temporary
 from recognition.index.records import SCHEMA_VERSION, Bytes, IndexImage, Int32, Int64, Landmark, Row, SegmentEntry
+from recognition.search.lists import LEAST, Lists, make_lists
 
 # Large arrays: everything else is small enough to be read and checked whenever the index is opened.
 BULK = ("descriptors", "locations", "scales", "thumbnails/jpeg", "embeddings")
+_LISTS = ("centroids", "ends", "order")
 _TEXT = h5py.string_dtype()
 _REPAIR = "restore it from a backup, roll back to another generation, or build the index anew"
 
@@ -58,11 +60,18 @@ def write_segment(folder: Path, rows: Sequence[Row], fingerprint: str) -> Segmen
 def _write_arrays(file: h5py.File, rows: Sequence[Row]) -> None:
     for name in ("descriptors", "locations", "scales"):
         file[name] = np.concatenate([getattr(row.features, name) for row in rows]).astype(np.float32, copy=False)
+    if len(file["descriptors"]) >= LEAST:
+        _write_lists(file, make_lists(file["descriptors"][:]))
     file["boundaries"] = np.cumsum([len(row.features) for row in rows], dtype=np.int64)
     if any(row.features.embedding is not None for row in rows):
         file["embeddings"] = _embeddings(rows)
     file["thumbnails/jpeg"] = np.frombuffer(b"".join(row.thumbnail for row in rows), np.uint8)
     file["thumbnails/boundaries"] = np.cumsum([len(row.thumbnail) for row in rows], dtype=np.int64)
+
+
+def _write_lists(file: h5py.File, lists: Lists) -> None:
+    for name in _LISTS:
+        file[f"lists/{name}"] = getattr(lists, name)
 
 
 def _embeddings(rows: Sequence[Row]) -> Float32:
@@ -127,6 +136,7 @@ class Segment:
         descriptors: float32 [n, d]; locations: float32 [n, 2]; scales: float32 [n].
         embeddings: float32 [images, e], mapped, zeros where an image has none; None when no image has one.
         embedder: the embeddings' fingerprint, empty without any.
+        lists: inverted lists of the descriptors, mapped; None in a small segment, or one of an older release.
         boundaries: int64 [images], accumulated numbers of descriptors.
         sha256: S64 [images]; names: bytes (UTF-8) [images]; landmark_of: int32 [images]; sizes: int32 [images, 2].
         landmarks: the landmark table.
@@ -224,6 +234,7 @@ class Segment:
         self.scales: Float32 = self._view(file["scales"])
         self.embeddings: Float32 | None = self._view(file["embeddings"]) if "embeddings" in file else None
         self._thumbnails: Bytes = self._view(file["thumbnails/jpeg"])
+        self.lists = Lists(*(self._view(file[f"lists/{name}"]) for name in _LISTS)) if "lists" in file else None
 
     def _view(self, dataset: h5py.Dataset) -> Any:
         offset, length = _extent(dataset)

@@ -46,7 +46,7 @@ def index(tmp_path: Path) -> Index:
 
 
 def run(features: Features, index: Index, **changes: int) -> Candidates:
-    return match(features, index, make_searcher(index.blocks), replace(MatchParams(), **changes))
+    return match(features, index, make_searcher(index.parts), replace(MatchParams(), **changes))
 
 
 # Stored
@@ -215,3 +215,26 @@ def test_the_most_similar_photograph_alone_names_nothing(index: Index) -> None:
     assert answer.landmark is None
     assert answer.reason is not None
     assert answer.reason["code"] == "no_match"
+
+
+# Searched
+
+
+def test_a_shortlist_is_all_that_is_searched(index: Index) -> None:
+    query = replace(seen_from(scene(3)), embedding=scene(4).embedding, embedder=scene(4).embedder)
+    found = run(query, index, shortlist=1, max_distance=2.0)
+    assert found.images[0] == 4
+    assert set(found.images[np.diff(found.boundaries, prepend=0) > 0].tolist()) == {4}
+
+
+def test_a_shortlist_of_all_images_finds_what_no_shortlist_finds(index: Index) -> None:
+    query = replace(seen_from(scene(3), noise=0.1), embedding=scene(3).embedding, embedder=scene(3).embedder)
+    whole, listed = (run(query, index, shortlist=count, max_distance=1.2) for count in (0, 6))
+    for name in Candidates.__slots__:
+        np.testing.assert_array_equal(getattr(listed, name), getattr(whole, name))
+
+
+def test_a_shortlist_changes_nothing_without_an_embedding(index: Index) -> None:
+    whole, listed = (run(seen_from(scenes(4)[3]), index, shortlist=count) for count in (0, 1))
+    assert listed.images.tolist() == whole.images.tolist() == [3]
+    np.testing.assert_array_equal(listed.distances, whole.distances)

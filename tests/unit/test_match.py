@@ -23,7 +23,7 @@ def index(tmp_path: Path) -> Index:
 
 
 def run(features: Features, index: Index, params: MatchParams = PARAMS) -> Candidates:
-    return match(features, index, make_searcher(index.blocks), params)
+    return match(features, index, make_searcher(index.parts), params)
 
 
 def test_a_view_of_an_index_image_votes_for_it_first(index: Index) -> None:

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
-from recognition import search
-from recognition.search import ExactSearcher, KDTreeSearcher, gather, make_searcher
+from recognition.search import ExactSearcher, KDTreeSearcher, exact
+from recognition.search.base import Blocks
 
 
 def unit(rng: np.random.Generator, n: int, dimension: int = 8) -> np.ndarray:
@@ -43,14 +43,40 @@ def test_exact_and_kdtree_answer_as_ckdtree(seed: int, n: int, m: int, k: int, b
         np.testing.assert_allclose(measured, distances[owner, rank], atol=1e-5)
 
 
-def test_exact_goes_over_many_blocks_of_one_array(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(1)
-    rows, queries = unit(rng, 1000), unit(rng, 50)
-    whole = ExactSearcher([rows]).search(queries, k=5, max_distance=0.9)
-    monkeypatch.setattr(search, "BLOCK_ROWS", 64)
-    parts = ExactSearcher([rows]).search(queries, k=5, max_distance=0.9)
-    np.testing.assert_array_equal(whole[1], parts[1])
-    np.testing.assert_array_equal(whole[0], parts[0])
+def brute_force(rows: np.ndarray, queries: np.ndarray, k: int, bound: float) -> tuple[np.ndarray, np.ndarray]:
+    distances = np.linalg.norm(queries[:, None] - rows[None], axis=2)
+    distances[distances >= bound] = np.inf
+    found = np.where(np.isinf(distances), len(rows), np.arange(len(rows)))
+    order = np.lexsort((found, distances), axis=1)[:, :k]
+    padding = ((0, 0), (0, max(0, k - len(rows))))
+    return (
+        np.pad(np.take_along_axis(distances, order, 1), padding, constant_values=np.inf),
+        np.pad(np.take_along_axis(found, order, 1), padding, constant_values=len(rows)),
+    )
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    different=st.integers(1, 40),
+    n=st.integers(1, 200),
+    m=st.integers(1, 30),
+    k=st.integers(1, 12),
+    bound=st.floats(0.1, 2),
+    tile=st.integers(1, 2000),
+    cuts=st.lists(st.integers(0, 200), max_size=4),
+)
+def test_exact_is_brute_force_to_the_bit_whatever_repeats(
+    seed: int, different: int, n: int, m: int, k: int, bound: float, tile: int, cuts: list[int]
+) -> None:
+    rng = np.random.default_rng(seed)
+    rows, queries = unit(rng, different)[rng.integers(different, size=n)], unit(rng, m)
+    expected = brute_force(rows, queries, k, bound)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "TILE", tile)
+        found = ExactSearcher(blocks_of(rows, cuts)).search(queries, k=k, max_distance=bound)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
 
 
 def test_a_copy_is_found_at_distance_zero() -> None:
@@ -67,16 +93,15 @@ def test_equal_distances_come_in_the_order_of_rows() -> None:
     assert (distances < 1e-6).all()
 
 
+def test_no_queries_and_no_descriptors() -> None:
+    rows = unit(np.random.default_rng(6), 20)
+    assert ExactSearcher([rows]).search(rows[:0], k=3, max_distance=1)[0].shape == (0, 3)
+    distances, found = ExactSearcher([rows[:0]]).search(rows, k=3, max_distance=1)
+    assert np.isinf(distances).all()
+    assert (found == 0).all()
+
+
 def test_gather_reads_rows_across_blocks() -> None:
     rows = unit(np.random.default_rng(4), 50)
     wanted = np.array([49, 0, 20, 19, 21, 20])
-    np.testing.assert_array_equal(gather(blocks_of(rows, [20, 20, 35]), wanted), rows[wanted])
-
-
-def test_auto_takes_the_kdtree_only_at_the_origins_scale(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "KDTREE_MAX_DESCRIPTORS", 100)
-    rows = unit(np.random.default_rng(5), 101)
-    assert isinstance(make_searcher([rows[:100]]), KDTreeSearcher)
-    assert isinstance(make_searcher([rows]), ExactSearcher)
-    assert isinstance(make_searcher([rows], "kdtree"), KDTreeSearcher)
-    assert isinstance(make_searcher([rows[:5]], "exact"), ExactSearcher)
+    np.testing.assert_array_equal(Blocks(blocks_of(rows, [20, 20, 35])).gather(wanted), rows[wanted])

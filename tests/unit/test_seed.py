@@ -33,7 +33,7 @@ def test_candidates_and_inlier_counts_equal_the_origins(seed: int, tmp_path: Pat
     query = mixed(seen_from(database[3], view, noise=0.05), square(100 * seed + 99))
     expected = origin.recognise(query, database, ransac_seed)
     index = index_of(tmp_path, database)
-    found = match(query, index, make_searcher(index.blocks, SEED.match.method), SEED.match)
+    found = match(query, index, make_searcher(index.parts, SEED.match.method), SEED.match)
     counted = {m.image: (m.matches, m.inliers) for m in verify(query, found, index, SEED.verify) if not m.refused}
     assert counted == expected
     assert max(counted, key=lambda image: counted[image][1]) == 3

@@ -166,7 +166,7 @@ def test_verify_answers_for_every_candidate_in_order(tmp_path: Path) -> None:
     images = scenes(5)
     index = index_of(tmp_path, images)
     query = seen_from(images[2])
-    found = match(query, index, make_searcher(index.blocks), replace(DEFAULT.match, max_distance=1.2))
+    found = match(query, index, make_searcher(index.parts), replace(DEFAULT.match, max_distance=1.2))
     verified = verify(query, found, index, PARAMS)
     assert [v.image for v in verified] == found.images.tolist()
     assert verified[0].image == 2
