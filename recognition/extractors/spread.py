@@ -12,19 +12,20 @@ import numpy.typing as npt
 
 CELLS = 8  # along the longer side
 SHARE = 0.5  # of the features, in [0, 1], goes to the cells in equal parts
+POOL = 5  # times as many as are kept: weaker ones are sky and noise, wherever they are
 
 
 def spread(locations: npt.NDArray[np.float32], size: tuple[int, int], count: int) -> npt.NDArray[np.int64]:
     """Rows of the keypoints to keep, ascending: all of them when they are no more than ``count``.
 
     Args:
-        locations: float32 [n, 2], (y, x) in pixels, best first.
+        locations: float32 [n, 2], (y, x) in pixels, best first; those behind the first ``POOL * count`` are not kept.
         size: (height, width) of the image, pixels.
         count: > 0, how many to keep.
     """
     if len(locations) <= count:
         return np.arange(len(locations))
-    cell = np.floor(locations * (CELLS / max(size))).astype(np.int64)
+    cell = np.floor(locations[: POOL * count] * (CELLS / max(size))).astype(np.int64)
     place = _place_in_cell(cell[:, 0] * (CELLS + 1) + cell[:, 1])
     occupied = int((place == 0).sum())
     first = place < int(count * SHARE) // occupied

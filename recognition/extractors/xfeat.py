@@ -13,7 +13,7 @@ import numpy.typing as npt
 from recognition.errors import ExtractorUnavailable
 from recognition.extractors import bundled, xfeat_pyramid
 from recognition.extractors.base import Image, fingerprint
-from recognition.extractors.spread import CELLS, SHARE
+from recognition.extractors.spread import CELLS, POOL, SHARE
 from recognition.extractors.xfeat_pyramid import MIN_SIDE, Network
 from recognition.features import Features
 from recognition.images import MAX_WIDENING, ORDINARY_RATIO
@@ -73,7 +73,7 @@ class XFeatExtractor:
             parameters = {
                 "image_side": self.image_side,
                 "scales": list(self.scales),
-                "spread": [CELLS, SHARE],
+                "spread": [CELLS, SHARE, POOL],
                 "widening": [ORDINARY_RATIO, MAX_WIDENING],
             }
             self._fingerprint = fingerprint(self.name, _read(self._weights), parameters)

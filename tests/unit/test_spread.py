@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recognition.extractors.spread import CELLS, SHARE, spread
+from recognition.extractors.spread import CELLS, POOL, SHARE, spread
 
 
 def scattered(count: int, size: tuple[int, int], seed: int = 0) -> np.ndarray:
@@ -55,6 +55,13 @@ def test_cells_are_square_and_follow_the_longer_side() -> None:
     side = 80
     centres = np.stack(np.meshgrid(np.arange(4), np.arange(CELLS), indexing="ij"), axis=-1).reshape(-1, 2)
     first = (centres + 0.5).astype(np.float32) * side
-    crowd = np.tile(first[:1], (500, 1))
+    crowd = np.tile(first[:1], (200, 1))
     rows = spread(np.concatenate((crowd, first[1:])), (4 * side, CELLS * side), 2 * len(first))
-    assert set(range(500, 500 + len(first) - 1)) <= set(rows.tolist())
+    assert set(range(200, 200 + len(first) - 1)) <= set(rows.tolist())
+
+
+def test_the_weakest_are_sky() -> None:
+    """What is far behind the best is not kept for being alone in its part of the picture."""
+    facade, sky = scattered(POOL * 100, (400, 400)), scattered(500, (400, 400), seed=1) + np.array([0, 400], np.float32)
+    rows = spread(np.concatenate((facade, sky)), (400, 800), 100)
+    assert (rows < POOL * 100).all()
