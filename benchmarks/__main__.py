@@ -5,5 +5,5 @@ from __future__ import annotations
 import subprocess
 import sys
 
-for name in ("search", "verify", "pipeline"):
-    subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
+for name, *options in (("search",), ("verify",), ("pipeline",), ("startup", "--sizes", "10000")):
+    subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=True)

@@ -57,14 +57,21 @@ def index(generation: int | None = None) -> tuple[Index, Searcher]:
 
 
 def _open(store: Store, stamp: Stamp) -> None:
-    from recognition.search import make_searcher
+    from recognition.search import AnnSearcher, make_searcher
 
     generation = stamp[0]
     opened = store.open(generation)
-    _opened[stamp] = (opened, make_searcher(opened.parts, profile(get_settings()).match.method))
+    searcher = make_searcher(opened.parts, profile(get_settings()).match.method)
+    _opened[stamp] = (opened, searcher)
     logger.info(
         "index generation %d opened: %d images, %d descriptors", generation, len(opened), opened.descriptor_count
     )
+    if isinstance(searcher, AnnSearcher) and searcher.unlisted:
+        logger.warning(
+            "%d descriptors of the index were written by a release without inverted lists and are all compared, which "
+            "is slower: build the index again",
+            searcher.unlisted,
+        )
 
 
 def prepare(worker: Any) -> None:

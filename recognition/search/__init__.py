@@ -15,8 +15,6 @@ __all__ = ["AnnSearcher", "ExactSearcher", "KDTreeSearcher", "Method", "Part", "
 
 Method = Literal["auto", "kdtree", "exact", "ann"]
 
-# Where `exact` overtakes the KD-tree in 40 dimensions: a single photograph's worth (docs/architecture.md, "Search").
-KDTREE_MAX_DESCRIPTORS = 1_000
 # Up to here a photograph is compared with everything in a third of a second; beyond, a few neighbours in a hundred
 # are worth less than the time.
 EXACT_MAX_DESCRIPTORS = 500_000
@@ -28,14 +26,7 @@ def make_searcher(parts: Sequence[Part], method: Method = "auto") -> Searcher:
     Parts without inverted lists are small, or older than these: ``ann`` compares everything in them.
     """
     arrays = [array for part in parts for array in part.arrays]
-    if method == "auto":
-        method = _by_size(sum(len(array) for array in arrays))
     if method == "kdtree":
         return KDTreeSearcher(arrays)
-    return ExactSearcher(arrays) if method == "exact" else AnnSearcher(parts)
-
-
-def _by_size(descriptors: int) -> Method:
-    if descriptors <= KDTREE_MAX_DESCRIPTORS:
-        return "kdtree"
-    return "exact" if descriptors <= EXACT_MAX_DESCRIPTORS else "ann"
+    few = sum(len(array) for array in arrays) <= EXACT_MAX_DESCRIPTORS
+    return ExactSearcher(arrays) if method == "exact" or (method == "auto" and few) else AnnSearcher(parts)

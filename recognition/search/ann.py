@@ -15,7 +15,7 @@ import numpy.typing as npt
 from recognition.features import Float32
 from recognition.search.base import Blocks, Int64
 from recognition.search.exact import Nearest, offer_all
-from recognition.search.lists import Int32, Lists
+from recognition.search.lists import LEAST, Int32, Lists
 from recognition.search.part import Part
 
 # Share of the lists that a query is compared with: docs/architecture.md, "Search", has the recall of others.
@@ -33,6 +33,12 @@ class AnnSearcher:
         self._blocks = Blocks([array for part in parts for array in part.arrays])
         self._parts = parts
         self._probed = probed
+
+    @property
+    def unlisted(self) -> int:
+        """Number of descriptors that are compared one and all though there are enough of them for lists."""
+        sizes = (len(part.descriptors) for part in self._parts if part.lists is None)
+        return sum(size for size in sizes if size >= LEAST)
 
     def search(self, queries: Float32, *, k: int, max_distance: float) -> tuple[Float32, Int64]:
         best = Nearest(self._blocks, queries, k, max_distance)

@@ -99,11 +99,10 @@ def test_what_it_finds_is_near_and_most_of_it_is_the_nearest() -> None:
     np.testing.assert_array_equal(distances[:, 0], measured)
 
 
-def test_auto_goes_from_tree_to_products_to_lists(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recognition.search.KDTREE_MAX_DESCRIPTORS", 10)
+def test_auto_compares_everything_until_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recognition.search.EXACT_MAX_DESCRIPTORS", 20)
     rows = unit(np.random.default_rng(5), 21)
-    for count, kind in ((10, KDTreeSearcher), (11, ExactSearcher), (20, ExactSearcher), (21, AnnSearcher)):
+    for count, kind in ((1, ExactSearcher), (20, ExactSearcher), (21, AnnSearcher)):
         assert isinstance(make_searcher([Part(rows, np.array([[0, count]]))]), kind)
     for method, kind in (("kdtree", KDTreeSearcher), ("exact", ExactSearcher), ("ann", AnnSearcher)):
         assert isinstance(make_searcher([Part(rows, np.array([[0, 15]]))], method), kind)  # type: ignore[arg-type]
@@ -156,8 +155,11 @@ def test_damaged_lists_are_found_when_the_index_is_opened(tmp_path: Path) -> Non
     assert any(path.name in problem for problem in store.check())
 
 
-def test_an_index_without_lists_is_compared_whole(tmp_path: Path) -> None:
+def test_an_index_without_lists_is_compared_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index = build(tmp_path / "index", range(4)).open()
+    assert AnnSearcher(index.parts).unlisted == 0
+    monkeypatch.setattr("recognition.search.ann.LEAST", 80)
+    assert AnnSearcher(index.parts).unlisted == 80
     queries = features(2).descriptors
     exact = make_searcher(index.parts, "exact").search(queries, k=3, max_distance=2)
     ann = make_searcher(index.parts, "ann").search(queries, k=3, max_distance=2)
