@@ -1,7 +1,7 @@
 """Geometric verification: which putative matches of a candidate agree on one affine transform, index -> query.
 
 Two methods: ``skimage``, exactly as the origin (``skimage.measure.ransac`` with ``AffineTransform``), and ``fast``
-(OpenCV's ``estimateAffine2D``, a thousand times faster, inlier counts within 1 of it from 30 % inliers up).
+(OpenCV's ``estimateAffine2D``, a thousand times faster, inlier counts within 3 of 1,000 from 30 % inliers up).
 RANSAC: Fischler and Bolles, "Random sample consensus", CACM 1981.
 """
 
