@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 
+SAMPLE = 3  # matches that fit an affine transform whatever they are: as evidence, they are none
+
 
 @dataclass(frozen=True)
 class RankedLandmark:
@@ -90,7 +92,8 @@ def rank(
     """Name the landmark whose best image has the highest score, if its confidence reaches the threshold, and others
     that the picture shows beside it.
 
-    However similar as a whole, an image without a verified inlier names nothing: there would be nothing to show.
+    However similar as a whole, an image without more inliers than any three matches are names nothing: there would be
+    nothing to show.
     The best image and a little of the second best, not the sum over a landmark's images: measured better, and a
     landmark with many photographs in the index gets no head start.
 
@@ -139,7 +142,7 @@ def _seen(
     seen: list[int] = []
     for landmark, scored in best.items():
         sure = calibration.probability(scored.score, _best_other({landmark, *seen}, best))
-        passes = scored.match.score > 0 and sure >= params.threshold
+        passes = scored.match.inliers > SAMPLE and sure >= params.threshold
         if passes and all(_share_inside(scored.match, best[other].match) <= params.overlap for other in seen):
             confidence[landmark] = sure
             seen.append(landmark)

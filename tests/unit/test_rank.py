@@ -53,13 +53,22 @@ def test_another_image_of_the_same_landmark_is_no_rival(index: Index) -> None:
 
 
 def test_low_confidence_is_unknown_and_says_so(index: Index) -> None:
-    found = answer(index, verified(1, 2))
+    found = answer(index, verified(1, 4))
     assert found.landmark is None
     assert found.landmarks == []
     assert found.reason is not None
     assert found.reason["code"] == "low_confidence"
     assert "below 0.5" in found.reason["message"]
-    assert answer(index, verified(1, 2), params=RankParams(threshold=0)).landmark is not None
+    assert answer(index, verified(1, 4), params=RankParams(threshold=0)).landmark is not None
+
+
+def test_three_inliers_name_nothing(index: Index) -> None:
+    """Any three matches fit an affine transform."""
+    found = answer(index, verified(1, 3), params=RankParams(threshold=0))
+    assert found.landmark is None
+    assert found.reason is not None
+    assert found.reason["code"] == "no_match"
+    assert found.candidates[0].inliers == 3
 
 
 def test_why_nothing_was_found(index: Index) -> None:
