@@ -21,14 +21,14 @@ def spread(locations: npt.NDArray[np.float32], size: tuple[int, int], count: int
     Args:
         locations: float32 [n, 2], (y, x) in pixels, best first; those behind the first ``POOL * count`` are not kept.
         size: (height, width) of the image, pixels.
-        count: > 0, how many to keep.
+        count: >= 0, how many to keep.
     """
     if len(locations) <= count:
         return np.arange(len(locations))
     cell = np.floor(locations[: POOL * count] * (CELLS / max(size))).astype(np.int64)
     place = _place_in_cell(cell[:, 0] * (CELLS + 1) + cell[:, 1])
     occupied = int((place == 0).sum())
-    first = place < int(count * SHARE) // occupied
+    first = place < int(count * SHARE) // max(1, occupied)
     rest = np.flatnonzero(~first)[: count - int(first.sum())]
     return np.sort(np.concatenate((np.flatnonzero(first), rest)))
 

@@ -16,7 +16,7 @@ def scattered(count: int, size: tuple[int, int], seed: int = 0) -> np.ndarray:
 @given(
     st.integers(0, 400),
     st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
-    st.integers(1, 500),
+    st.integers(0, 500),
     st.integers(0, 2**32 - 1),
 )
 def test_keeps_as_many_as_asked_for_in_their_order(count: int, size: tuple[int, int], keep: int, seed: int) -> None:
