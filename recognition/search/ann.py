@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recognition.features import Float32
-from recognition.search.base import Blocks, Int64
+from recognition.search.base import Blocks, Int64, one_thread
 from recognition.search.exact import Nearest, offer_all
 from recognition.search.lists import LEAST, Int32, Lists
 from recognition.search.part import Part
@@ -42,11 +42,12 @@ class AnnSearcher:
 
     def search(self, queries: Float32, *, k: int, max_distance: float) -> tuple[Float32, Int64]:
         best = Nearest(self._blocks, queries, k, max_distance)
-        for part in self._parts:
-            if part.lists is None:
-                offer_all(best, queries, part.arrays, part.first)
-            else:
-                self._offer_probed(best, queries, part, part.lists)
+        with one_thread():
+            for part in self._parts:
+                if part.lists is None:
+                    offer_all(best, queries, part.arrays, part.first)
+                else:
+                    self._offer_probed(best, queries, part, part.lists)
         return best.settle()
 
     def _offer_probed(self, best: Nearest, queries: Float32, part: Part, lists: Lists) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recognition.features import Float32
-from recognition.search.base import Blocks, Int64, nearest
+from recognition.search.base import Blocks, Int64, nearest, one_thread
 
 # Similarities of one tile, 1 MiB of float32: they are read again before they leave the core's cache.
 TILE = 2**18
@@ -29,7 +29,8 @@ class ExactSearcher:
 
     def search(self, queries: Float32, *, k: int, max_distance: float) -> tuple[Float32, Int64]:
         best = Nearest(self._blocks, queries, k, max_distance)
-        offer_all(best, queries, self._blocks.arrays, 0)
+        with one_thread():
+            offer_all(best, queries, self._blocks.arrays, 0)
         return best.settle()
 
 
