@@ -16,7 +16,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ def _methods(index: Float32, parts: list[Part], names: Sequence[str]) -> Iterato
         "kdtree": lambda: _method("kdtree", lambda: KDTreeSearcher([index]), asked),
         "BLAS": lambda: Method("BLAS", 0.0, 0.0, partial(_brute_force, index)),
         "exact": lambda: _method("exact", lambda: ExactSearcher([index])),
-        "ann": lambda: _method("ann", lambda: AnnSearcher([_with_lists(part) for part in parts])),
+        "ann": lambda: _ann(parts),
     }
     absent = {"kdtree"} if len(index) > 100_000 else {"ann"} if len(index) < LEAST else set()
     return (ways[name]() for name in METHODS if name in names and name not in absent)
@@ -141,8 +141,12 @@ def _method(name: str, build: Callable[[], Any], asked: int = QUERIES) -> Method
     return Method(name, seconds, mib, lambda queries, k: searcher.search(queries, k=k, max_distance=BOUND), asked)
 
 
-def _with_lists(part: Part) -> Part:
-    return Part(part.descriptors, part.runs, part.first, make_lists(part.descriptors))
+def _ann(parts: list[Part]) -> Method:
+    """MiB: of the lists, which a segment holds and every process maps."""
+    listed, seconds, _ = _built(lambda: [replace(part, lists=make_lists(part.descriptors)) for part in parts])
+    lists = [part.lists for part in listed]
+    mib = sum(one.centroids.nbytes + one.ends.nbytes + one.order.nbytes for one in lists) / 2**20
+    return replace(_method("ann", lambda: AnnSearcher(listed)), build_s=seconds, mib=mib)
 
 
 def _built(build: Callable[[], Any]) -> tuple[Any, float, float]:
