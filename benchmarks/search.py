@@ -1,6 +1,7 @@
 """Nearest neighbours of 1,000 query descriptors: every method against cKDTree as the origin used it, on one thread.
 
-python -m benchmarks.search [--sizes 10000 100000] [--dataset DATASET --index INDEX] [--json FILE]
+python -m benchmarks.search [--sizes 10000 100000] [--methods origin kdtree BLAS exact ann]
+                            [--dataset DATASET --index INDEX] [--json FILE]
 
 Descriptors are those of the samples, or of INDEX (``landmarq evaluate DATASET --work-dir`` leaves one), filled up with
 perturbed copies; queries are drawn from the query photographs, none of which is in the index. Milliseconds are of
@@ -14,8 +15,8 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from recognition.search.lists import LEAST, make_lists
 
 Float32 = npt.NDArray[np.float32]
 SIZES = (10_000, 100_000)
+METHODS = ("origin", "kdtree", "BLAS", "exact", "ann")
 QUERIES = 1_000
 SEGMENT = 200_000  # descriptors, as the writer of an index has it
 BOUND = 0.8
@@ -55,6 +57,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--methods", choices=METHODS, nargs="+", default=METHODS)
     parser.add_argument("--dataset", type=Path)
     parser.add_argument("--index", type=Path)
     parser.add_argument("--json", type=Path)
@@ -63,7 +66,7 @@ def main() -> None:
         parser.error("--dataset and --index go together")
     real, queries = _real(arguments.dataset, arguments.index)
     threadpool_limits(1)
-    rows = [row for size in arguments.sizes for row in _rows(fill(real, size), queries)]
+    rows = [row for size in arguments.sizes for row in _rows(fill(real, size), queries, arguments.methods)]
     report(f"search: {QUERIES} query descriptors, distance < {BOUND}, one thread", rows, arguments.json)
 
 
@@ -79,7 +82,7 @@ def _real(dataset: Path | None, index: Path | None) -> tuple[Float32, Float32]:
     return real, asked[np.random.default_rng(0).choice(len(asked), QUERIES, replace=False)]
 
 
-def _rows(index: Float32, queries: Float32) -> Iterator[dict[str, object]]:
+def _rows(index: Float32, queries: Float32, methods: Sequence[str]) -> Iterator[dict[str, object]]:
     parts = [
         Part(index[i : i + SEGMENT], np.array([[0, len(index[i : i + SEGMENT])]]), i)
         for i in range(0, len(index), SEGMENT)
@@ -87,11 +90,11 @@ def _rows(index: Float32, queries: Float32) -> Iterator[dict[str, object]]:
     auto = AUTO[type(make_searcher(parts))]
     truth = {k: ExactSearcher([index]).search(queries, k=k, max_distance=BOUND)[1] for k in (1, 5)}
     origin, times = None, 3 if len(index) <= 1_000_000 else 1
-    for method in _methods(index, parts):
+    for method in _methods(index, parts, methods):
         for k in (10,) if method.name == "origin" else (1, 5):
             run = partial(method.run, queries[:: QUERIES // method.asked], k)
             taken = measure(run, times=times, clock=time.process_time).scaled(QUERIES / method.asked)
-            origin = origin or taken
+            origin = taken if method.name == "origin" else origin
             yield {
                 "descriptors": len(index),
                 "method": method.name + (" = auto" if method.name == auto else ""),
@@ -100,7 +103,7 @@ def _rows(index: Float32, queries: Float32) -> Iterator[dict[str, object]]:
                 "build s": method.build_s,
                 "MiB": method.mib,
                 "ms": taken,
-                "origin / this": origin.median_ms / taken.median_ms,
+                "origin / this": origin.median_ms / taken.median_ms if origin else "",
                 "recall": _recall(method, queries, truth[k], len(index)) if k in truth else "",
             }
 
@@ -114,15 +117,18 @@ def _recall(method: Method, queries: Float32, truth: npt.NDArray[np.int64], none
     return float(hit[truth < none].mean())
 
 
-def _methods(index: Float32, parts: list[Part]) -> Iterator[Method]:
+def _methods(index: Float32, parts: list[Part], names: Sequence[str]) -> Iterator[Method]:
+    """The methods asked for, one built after the other; none that is out of place at this size."""
     asked = min(QUERIES, max(10, 20_000_000 // len(index)))
-    yield _origin(index, asked)
-    if len(index) <= 100_000:
-        yield _method("kdtree", lambda: KDTreeSearcher([index]), asked)
-    yield Method("BLAS", 0.0, 0.0, partial(_brute_force, index))
-    yield _method("exact", lambda: ExactSearcher([index]))
-    if len(index) >= LEAST:
-        yield _method("ann", lambda: AnnSearcher([_with_lists(part) for part in parts]))
+    ways: dict[str, Callable[[], Method]] = {
+        "origin": lambda: _origin(index, asked),
+        "kdtree": lambda: _method("kdtree", lambda: KDTreeSearcher([index]), asked),
+        "BLAS": lambda: Method("BLAS", 0.0, 0.0, partial(_brute_force, index)),
+        "exact": lambda: _method("exact", lambda: ExactSearcher([index])),
+        "ann": lambda: _ann(parts),
+    }
+    absent = {"kdtree"} if len(index) > 100_000 else {"ann"} if len(index) < LEAST else set()
+    return (ways[name]() for name in METHODS if name in names and name not in absent)
 
 
 def _origin(index: Float32, asked: int) -> Method:
@@ -135,8 +141,12 @@ def _method(name: str, build: Callable[[], Any], asked: int = QUERIES) -> Method
     return Method(name, seconds, mib, lambda queries, k: searcher.search(queries, k=k, max_distance=BOUND), asked)
 
 
-def _with_lists(part: Part) -> Part:
-    return Part(part.descriptors, part.runs, part.first, make_lists(part.descriptors))
+def _ann(parts: list[Part]) -> Method:
+    """MiB: of the lists, which a segment holds and every process maps."""
+    listed, seconds, _ = _built(lambda: [replace(part, lists=make_lists(part.descriptors)) for part in parts])
+    lists = [part.lists for part in listed]
+    mib = sum(one.centroids.nbytes + one.ends.nbytes + one.order.nbytes for one in lists) / 2**20
+    return replace(_method("ann", lambda: AnnSearcher(listed)), build_s=seconds, mib=mib)
 
 
 def _built(build: Callable[[], Any]) -> tuple[Any, float, float]:
