@@ -14,6 +14,7 @@ import numpy.typing as npt
 from config.settings import load
 from landmarq.environment import load_extractor
 from recognition.extractors import create
+from recognition.extractors.base import Extractor
 from recognition.features import Features
 from recognition.images import decode, thumbnail_jpeg
 from recognition.index.store import Landmark, Store
@@ -43,8 +44,8 @@ def index_descriptors(path: Path) -> npt.NDArray[np.float32]:
     return np.concatenate(Store(path).open().blocks)
 
 
-def _extracted(files: Sequence[Path]) -> list[Features]:
-    extractor = create("xfeat")
+def _extracted(files: Sequence[Path], extractor: Extractor | None = None) -> list[Features]:
+    extractor = extractor or create("xfeat")
     return [extractor.extract([decode(file.read_bytes())])[0] for file in files]
 
 
@@ -87,8 +88,7 @@ def write_index(path: Path, *, copies: int = 0) -> Path:
 @lru_cache(maxsize=1)
 def _whole_features() -> list[Features]:
     """Of every index photograph of the samples, with the embedding."""
-    extractor = load_extractor(load())
-    return [extractor.extract([decode(f.read_bytes())])[0] for f in sorted((SAMPLES / "index").glob("*.jpg"))]
+    return _extracted(sorted((SAMPLES / "index").glob("*.jpg")), load_extractor(load()))
 
 
 def _perturbed(source: Features, seed: int) -> Features:

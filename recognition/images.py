@@ -46,8 +46,6 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 
 # What tells a damaged image from something else. BMP's two letters would claim texts, too.
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-ORDINARY_RATIO = 1.5  # of the sides of most photographs
-MAX_WIDENING = 2.0
 _EXIF_ORIENTATION = 0x0112
 _TURNS = {
     2: Pillow.Transpose.FLIP_LEFT_RIGHT,
@@ -242,6 +240,10 @@ def _pillow_unattended() -> Iterator[None]:
                 Pillow.MAX_IMAGE_PIXELS = state.max_pixels
                 state.silenced.__exit__(None, None, None)
                 state.silenced = None
+
+
+ORDINARY_RATIO = 1.5  # of the sides of most photographs
+MAX_WIDENING = 2.0  # what is wider still is a strip: its cost must end somewhere
 
 
 def widening(size: tuple[int, int]) -> float:

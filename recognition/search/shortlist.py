@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recognition.features import Float32
-from recognition.search.base import Blocks, Int64
+from recognition.search.base import Blocks, Int64, one_thread
 from recognition.search.exact import Nearest, offer_all
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ class ShortlistSearcher:
 
     def search(self, queries: Float32, *, k: int, max_distance: float) -> tuple[Float32, Int64]:
         best = Nearest(Blocks(self._index.blocks), queries, k, max_distance)
-        for i in self._images.tolist():
-            first = int(self._index.boundaries[i - 1]) if i else 0
-            offer_all(best, queries, [self._index.descriptors(i)], first)
+        with one_thread():
+            for i in self._images.tolist():
+                first = int(self._index.boundaries[i - 1]) if i else 0
+                offer_all(best, queries, [self._index.descriptors(i)], first)
         return best.settle()
