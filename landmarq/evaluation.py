@@ -50,8 +50,8 @@ class Answer:
         """Judged. relevant: number of right images in the index."""
         every = self.candidates
         counted = [one for one in every if one.role != "junk"]
-        best = counted[0] if counted and counted[0].score > 0 else None
         named = self.result.get("landmark")
+        best = self._best(counted)
         return Row(
             photo=self.question.name,
             truth=self.question.truth,
@@ -61,7 +61,7 @@ class Answer:
             ranking=[self._counts_as(one) for one in counted],
             relevant=relevant,
             candidates=len(every),
-            scores=self._scores(every),
+            scores=self._scores(every, best),
             reason=self.result.get("reason"),
             error=self.result.get("error"),
             timings_ms=dict(self.result.get("timings_ms") or {}),
@@ -73,12 +73,19 @@ class Answer:
             return self.question.truth
         return _OTHER if one.landmark == self.question.truth else one.landmark
 
-    def _scores(self, every: Sequence[Seen]) -> tuple[float, float]:
-        """Score of the best landmark and of the best other one: what the confidence is made of."""
-        if not every:
+    def _best(self, counted: Sequence[Seen]) -> Seen | None:
+        """What the landmark that the answer puts first, named or not, is judged by: its best image."""
+        named = self.result.get("landmark")
+        verified = [one for one in counted if one.score > 0]
+        first = (one for one in verified if named and one.landmark == named["id"])
+        return next(first, verified[0] if verified else None)
+
+    def _scores(self, every: Sequence[Seen], best: Seen | None) -> tuple[float, float]:
+        """Score of that image and of the best other landmark behind it: what the confidence is made of."""
+        if best is None:
             return 0.0, 0.0
-        other = (one.score for one in every if one.landmark != every[0].landmark)
-        return every[0].score, next(other, 0.0)
+        behind = (one for one in every if one.landmark != best.landmark and one.rank > best.rank)
+        return best.score, next((one.score for one in behind), 0.0)
 
 
 def evaluate(answers: Sequence[Answer], index: Index, about: Mapping[str, str]) -> Run:

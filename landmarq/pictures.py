@@ -10,7 +10,7 @@ import numpy as np
 
 from landmarq.errors import OutputUnwritable
 from landmarq.photo import read_photo
-from landmarq.results import percent
+from landmarq.results import leading, percent
 
 if TYPE_CHECKING:
     from recognition.extractors.base import Image
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def write_correspondences(
     photo: Path, result: Mapping[str, Any], index: Index, path: Path, limits: ImageLimits
 ) -> Path | None:
-    """Draw the best candidate's inliers into the file ``path``; None, and no file, when there are none.
+    """Draw the inliers of the landmark named, or else of the best candidate, into the file ``path``; None, and no file,
+    when there are none.
 
     index: the generation that the result was found in.
 
@@ -30,7 +31,7 @@ def write_correspondences(
     """
     from recognition.images import decode
 
-    best = next((candidate for candidate in result["candidates"] if candidate["inliers"]), None)
+    best = leading(result)
     if best is None:
         return None
     query = decode(read_photo(photo, max_bytes=limits.max_bytes), limits)

@@ -62,6 +62,13 @@ def details(result: Result) -> RenderableType | None:
     return Group(*parts) if parts else None
 
 
+def leading(result: Result) -> Mapping[str, Any] | None:
+    """The best candidate of the landmark that is named, or of all if none is; None without any inliers."""
+    named = result["landmark"]
+    verified = (candidate for candidate in result["candidates"] if candidate["inliers"])
+    return next((one for one in verified if named is None or one["landmark"] == named["id"]), None)
+
+
 def timings(result: Result) -> str:
     """``extract 120 ms · match 5 ms · verify 3 ms``, without what was not measured."""
     times = result.get("timings_ms") or {}
@@ -74,8 +81,9 @@ def seed_lines(name: str | None, result: Result, ordinals: Mapping[str, int]) ->
         {"index": ordinals[candidate["image"]], "inliers": candidate["inliers"]} for candidate in result["candidates"]
     ]
     lines = [escape(str(scores))]
-    if result["landmark"]:
-        number = ordinals[result["candidates"][0]["image"]] + 1
+    best = leading(result)
+    if result["landmark"] and best:
+        number = ordinals[best["image"]] + 1
         # "The Colosseum, Rome, Italy" is "The Colosseum — Rome, Italy" there.
         title = result["landmark"]["title"].replace(", ", " — ", 1)
         lines.append(escape(f"Best guess for this image: {number}. {title}"))

@@ -26,6 +26,7 @@ class Features:
         image_size: (height, width) of the upright original image, pixels.
         extractor: fingerprint, ``name@sha256`` of weights and parameters.
         embedding: float32 [e], a unit vector for the whole photograph, or None.
+        halves: float32 [2, e], unit vectors for the two halves of a wide photograph to be recognised, or None.
         embedder: fingerprint of what made the embedding, empty without one.
 
     Raises:
@@ -40,6 +41,7 @@ class Features:
     extractor: str
     embedding: Float32 | None = None
     embedder: str = ""
+    halves: Float32 | None = None
 
     def __post_init__(self) -> None:
         n = len(self.locations)
@@ -56,10 +58,19 @@ class Features:
         if (self.embedding is None) != (not self.embedder):
             raise FeaturesError("an embedding and the fingerprint of its embedder come together or not at all")
         if self.embedding is None:
+            if self.halves is not None:
+                raise FeaturesError("halves come with the embedding of the whole photograph or not at all")
             return
-        if self.embedding.ndim != 1 or self.embedding.dtype != np.float32 or not np.isfinite(self.embedding).all():
-            shape = list(self.embedding.shape)
-            raise FeaturesError(f"embedding must be finite float32 [e], not {self.embedding.dtype} {shape}")
+        self._check_vectors("embedding", self.embedding, "[e]")
+        if self.halves is not None:
+            self._check_vectors("halves", self.halves, f"[2, {len(self.embedding)}]", (2, len(self.embedding)))
+
+    @staticmethod
+    def _check_vectors(name: str, vectors: Float32, wanted: str, shape: tuple[int, ...] = ()) -> None:
+        fits = vectors.shape == shape if shape else vectors.ndim == 1
+        if not fits or vectors.dtype != np.float32 or not np.isfinite(vectors).all():
+            found = f"{vectors.dtype} {list(vectors.shape)}"
+            raise FeaturesError(f"{name} must be finite float32 {wanted}, not {found}")
 
     def __len__(self) -> int:
         return len(self.locations)
@@ -74,6 +85,8 @@ class Features:
         whole: dict[str, npt.NDArray[Any]] = {}
         if self.embedding is not None:
             whole = {"embedding": self.embedding, "embedder": _letters(self.embedder)}
+        if self.halves is not None:
+            whole["halves"] = self.halves
         return arrays_to_bytes(
             {
                 "locations": self.locations,
@@ -105,6 +118,7 @@ class Features:
                 extractor=arrays["extractor"].tobytes().decode(),
                 embedding=arrays.get("embedding"),
                 embedder=arrays["embedder"].tobytes().decode() if "embedder" in arrays else "",
+                halves=arrays.get("halves"),
             )
         except (ValueError, KeyError) as error:
             raise FeaturesError(f"these {len(data)} bytes are no features: {error}") from error

@@ -111,7 +111,10 @@ def match(features: Features, index: Index, searcher: Searcher, params: MatchPar
 
 
 def _similarities(features: Features, index: Index) -> Float32 | None:
-    """Cosine of the query's embedding and every image's, float32 [images]; None when one side has none."""
+    """Cosine of the query's embedding and every image's, float32 [images]; None when one side has none.
+
+    Of a wide query, which may show two buildings, the highest of the whole and its halves.
+    """
     if features.embedding is None or not index.embedder:
         return None
     if features.embedder != index.embedder:
@@ -119,7 +122,9 @@ def _similarities(features: Features, index: Index) -> Float32 | None:
             f"the photo's embedding comes from {features.embedder}, the index's from {index.embedder}: "
             "run the same network and weights on both, or build the index again"
         )
-    return index.similarities(features.embedding)
+    seen = features.embedding[None] if features.halves is None else np.vstack((features.embedding, features.halves))
+    highest: Float32 = np.max([index.similarities(embedding) for embedding in seen], axis=0)
+    return highest
 
 
 def _most_similar(similarities: Float32, count: int) -> Int64:

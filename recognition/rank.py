@@ -6,20 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from recognition.confidence import Calibration
 from recognition.features import Float32
 from recognition.profiles import RankParams
 from recognition.score import Scored, by_score
+from recognition.shown import shown, standing
 from recognition.verify import VerifiedMatch
 
 if TYPE_CHECKING:
     from recognition.index.store import Index
 
 Box = tuple[float, float, float, float]
-
-SAMPLE = 3  # matches that fit an affine transform whatever they are: as evidence, they are none
 
 
 @dataclass(frozen=True)
@@ -103,16 +100,16 @@ def rank(
     """
     ordered = by_score(verified, similarities, index, params)
     best = _best_per_landmark(ordered, index)
-    confidence = {
-        landmark: calibration.probability(scored.score, _best_other({landmark}, best))
-        for landmark, scored in best.items()
-    }
-    seen = _seen(best, confidence, calibration, params)
-    named = [_landmark(best[landmark].match, index, confidence[landmark]) for landmark in seen]
+    seen = shown(best, calibration, params)
+    confidence = {landmark: standing(landmark, best, calibration) for landmark in best} | seen
+    named = [_landmark(best[landmark].match, index, sure) for landmark, sure in seen.items()]
+    # Whatever is named, the image that speaks for it is told of.
+    images = {best[landmark].match.image for landmark in seen}
+    told = [one for i, one in enumerate(ordered) if i < params.max_candidates or one.match.image in images]
     return Recognition(
         landmark=named[0] if named else None,
         landmarks=named,
-        candidates=[_candidate(scored, index, confidence) for scored in ordered[: params.max_candidates]],
+        candidates=[_candidate(scored, index, confidence) for scored in told],
         reason=None if named else _reason(features, ordered, confidence, params),
         index_generation=index.generation,
         extractor=index.fingerprint,
@@ -125,38 +122,6 @@ def _best_per_landmark(ordered: Sequence[Scored], index: Index) -> dict[int, Sco
     for scored in ordered:
         best.setdefault(int(index.landmark_of[scored.match.image]), scored)
     return best
-
-
-def _best_other(landmarks: set[int], best: dict[int, Scored]) -> float:
-    return next((scored.score for other, scored in best.items() if other not in landmarks), 0.0)
-
-
-def _seen(
-    best: dict[int, Scored], confidence: dict[int, float], calibration: Calibration, params: RankParams
-) -> list[int]:
-    """The landmarks to name, best first; ``confidence`` of all but the first is reckoned anew.
-
-    The first has to stand out from all others. A further one has to show elsewhere in the picture, and to stand out
-    from those that are not named: what is named already is no rival, it is another building.
-    """
-    seen: list[int] = []
-    for landmark, scored in best.items():
-        sure = calibration.probability(scored.score, _best_other({landmark, *seen}, best))
-        passes = scored.match.inliers > SAMPLE and sure >= params.threshold
-        if passes and all(_share_inside(scored.match, best[other].match) <= params.overlap for other in seen):
-            confidence[landmark] = sure
-            seen.append(landmark)
-        elif not seen:  # nothing is named behind a first one that is not
-            break
-    return seen
-
-
-def _share_inside(match: VerifiedMatch, other: VerifiedMatch) -> float:
-    """Share of a match's inliers, in [0, 1], that lie where another's do; a twentieth of those on each side aside,
-    for one stray inlier would stretch the box over the whole picture."""
-    low, high = np.quantile(other.pairs[:, :2], (0.05, 0.95), axis=0)
-    inside = (match.pairs[:, :2] >= low) & (match.pairs[:, :2] <= high)
-    return float(inside.all(axis=1).mean())
 
 
 def _landmark(match: VerifiedMatch, index: Index, confidence: float) -> RankedLandmark:
@@ -218,9 +183,11 @@ def _reason(
 
 
 def _plain(value: Any) -> Any:
-    """Dataclasses, tuples and lists as JSON knows them (``dataclasses.asdict`` would keep the tuples)."""
+    """Dataclasses and tuples as JSON knows them (``dataclasses.asdict`` keeps the tuples and copies every number)."""
     if hasattr(value, "__dataclass_fields__"):
         return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list) and value and hasattr(value[0], "__dataclass_fields__"):
+        return [_plain(item) for item in value]
+    return list(value) if isinstance(value, tuple) else value

@@ -11,6 +11,7 @@ from recognition.embedding.global_descriptor import GlobalDescriptor
 from recognition.embedding.orientation import Orientation, turned_back
 from recognition.extractors.base import Extractor, Image
 from recognition.features import Features
+from recognition.images import widening
 
 
 class EmbeddingExtractor:
@@ -61,7 +62,7 @@ class EmbeddingExtractor:
         """As :meth:`extract`, of photographs that may lie on a side or on their head.
 
         Those that surely do are turned upright before anything is extracted; locations and size are still those of the
-        image as it was given.
+        image as it was given. Of one that is wider than ordinary photographs, the halves have embeddings, too.
         """
         seen = [self._orientation.turned(image, self._whole.look) for image in images]
         upright = [np.ascontiguousarray(np.rot90(image, -turn)) for image, (turn, _) in zip(images, seen, strict=True)]
@@ -75,6 +76,7 @@ class EmbeddingExtractor:
                 image_size=image.shape[:2],
                 embedding=embedding,
                 embedder=self._whole.fingerprint,
+                halves=self._whole.halves(view) if widening(image.shape[:2]) > 1 else None,
             )
-            for image, (turn, _), features, embedding in zip(images, seen, found, embeddings, strict=True)
+            for image, (turn, view), features, embedding in zip(images, seen, found, embeddings, strict=True)
         ]

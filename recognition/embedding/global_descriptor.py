@@ -94,6 +94,17 @@ class GlobalDescriptor:
         """
         return whiten(vectors, self._parts()[1])
 
+    def halves(self, view: View) -> Float32:
+        """Embeddings float32 [2, 1280] of the two halves of an image along its longer side, from one look at it.
+
+        Raises:
+            ExtractorUnavailable: as :meth:`load`, which it calls if nobody has.
+        """
+        maps = view.maps if view.maps.shape[0] > view.maps.shape[1] else view.maps.swapaxes(0, 1)
+        length = (len(maps) + 1) // 2  # of an odd number, the middle belongs to both
+        pooled = np.stack([_gem(half) for half in (maps[:length], maps[-length:])])
+        return self.whiten(unit(pooled))
+
     def look(self, image: Image) -> View:
         """What the network makes of one image, before the whitening."""
         network, _ = self._parts(fitted=False)
@@ -144,6 +155,12 @@ def unit(vectors: Float32) -> Float32:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled: Float32 = vectors / np.maximum(lengths, np.float32(1e-12))
     return scaled
+
+
+def _gem(maps: Float32) -> Float32:
+    """What ``efficientnet.gem`` makes of a part of a map, float32 [h, w, c] >= 0: float32 [c]."""
+    mean: Float32 = np.power(np.power(maps, GEM_POWER).mean(axis=(0, 1)), 1 / GEM_POWER).astype(np.float32)
+    return mean
 
 
 def _prepared(image: Image, side: int) -> Float32:

@@ -33,10 +33,13 @@ def test_a_confidence_is_never_rounded_up_to_a_certainty(confidence: float) -> N
     assert shown <= confidence * 100 + 1e-9
 
 
-COLOSSEUM = {"title": "The Colosseum, Rome, Italy", "confidence": 0.97, "inliers": 29}
+COLOSSEUM = {"id": "colosseum", "title": "The Colosseum, Rome, Italy", "confidence": 0.97, "inliers": 29}
 FOUND = {
     "landmark": COLOSSEUM,
-    "candidates": [{"image": "c.jpg", "inliers": 29}, {"image": "t.jpg", "inliers": 9}],
+    "candidates": [
+        {"image": "c.jpg", "landmark": "colosseum", "inliers": 29},
+        {"image": "t.jpg", "landmark": "trevi", "inliers": 9},
+    ],
     "reason": None,
 }
 
@@ -45,6 +48,8 @@ def test_the_seed_profile_prints_as_the_blog_post_did() -> None:
     lines = str(seed_lines(None, FOUND, {"t.jpg": 2, "c.jpg": 17})).replace("\\[", "[").splitlines()
     assert lines[0] == "[{'index': 17, 'inliers': 29}, {'index': 2, 'inliers': 9}]"
     assert lines[1] == "Best guess for this image: 18. The Colosseum — Rome, Italy"
+    beside = {**FOUND, "candidates": FOUND["candidates"][::-1]}
+    assert str(seed_lines(None, beside, {"t.jpg": 2, "c.jpg": 17})).endswith("image: 18. The Colosseum — Rome, Italy")
 
 
 def test_a_headline_for_every_kind_of_answer() -> None:

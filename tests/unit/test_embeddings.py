@@ -121,6 +121,15 @@ def test_what_is_similar_as_a_whole_is_a_candidate_without_any_match(index: Inde
     assert run(query, index, similar=0).images.tolist() == []
 
 
+def test_a_wide_query_is_as_similar_as_its_more_similar_half(index: Index) -> None:
+    query = replace(scenes(9)[8], embedding=scene(4).embedding, embedder=scene(4).embedder)
+    halves = np.stack((scene(1).embedding, scene(2).embedding))
+    found = run(replace(query, halves=halves), index, similar=6)
+    expected = np.max([[scene(int(i)).embedding @ scene(j).embedding for i in found.images] for j in (1, 2, 4)], axis=0)
+    np.testing.assert_allclose(found.similarities, expected, atol=1e-6)
+    assert sorted(found.images[:3].tolist()) == [1, 2, 4]
+
+
 def test_candidates_with_votes_come_first_and_once(index: Index) -> None:
     query = replace(seen_from(scene(3)), embedding=scene(4).embedding, embedder=scene(4).embedder)
     found = run(query, index, similar=6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,16 @@ def test_a_photograph_of_two_landmarks() -> None:
     given = answer(question("q", "a", also=frozenset("b")), candidate("b/1", "b", 9, 0.8), named=True)
     (judged,) = judge([given], IMAGES)
     assert (judged.best, judged.relevant, judged.outcome) == ("a", 3, Outcome.RIGHT)
+
+
+def test_of_several_named_landmarks_the_first_is_judged() -> None:
+    """Its image need not have the highest score; what does was no rival of its confidence."""
+    seen = [candidate("b/1", "b", 31, 0.9), candidate("a/1", "a", 30, 0.8), candidate("c/1", "c", 5, 0.1)]
+    given = answer(question("q", "a"), *seen)
+    named = [{"id": "a", "confidence": 0.8}, {"id": "b", "confidence": 0.9}]
+    (judged,) = judge([replace(given, result={**given.result, "landmark": named[0], "landmarks": named})], IMAGES)
+    assert (judged.best, judged.confidence, judged.outcome) == ("a", 0.8, Outcome.RIGHT)
+    assert judged.scores == (30, 5)
 
 
 def test_the_best_right_and_wrong_image_are_kept_wherever_they_are() -> None:

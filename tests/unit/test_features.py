@@ -45,6 +45,9 @@ def test_an_embedding_travels_along() -> None:
     back = Features.from_bytes(original.to_bytes())
     np.testing.assert_array_equal(back.embedding, original.embedding)
     assert back.embedder == original.embedder
+    assert back.halves is None
+    wide = replace(original, halves=np.stack((original.embedding, -original.embedding)))
+    np.testing.assert_array_equal(Features.from_bytes(wide.to_bytes()).halves, wide.halves)
     without = Features.from_bytes(features(0).to_bytes())
     assert (without.embedding, without.embedder) == (None, "")
 
@@ -57,8 +60,15 @@ def test_an_embedding_travels_along() -> None:
         {"embedding": np.full(4, np.inf, np.float32), "embedder": "e@1"},
         {"embedding": np.ones(4, np.float32)},
         {"embedder": "e@1"},
+        {"halves": np.ones((2, 4), np.float32)},
     ],
 )
 def test_an_embedding_that_is_none_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(FeaturesError, match="embedding"):
         replace(features(0), **changes)
+
+
+def test_halves_are_two_embeddings() -> None:
+    whole = replace(features(0), embedding=np.ones(4, np.float32), embedder="e@1")
+    with pytest.raises(FeaturesError, match=r"halves must be finite float32 \[2, 4\], not float32 \[3, 4\]"):
+        replace(whole, halves=np.ones((3, 4), np.float32))

@@ -16,6 +16,7 @@ import pytest
 from recognition.embedding import global_descriptor as module
 from recognition.embedding.extractor import EmbeddingExtractor
 from recognition.embedding.global_descriptor import WEIGHTS, GlobalDescriptor
+from recognition.embedding.orientation import View
 from recognition.errors import ExtractorUnavailable
 from recognition.extractors.base import Extractor, Image
 from recognition.images import decode
@@ -138,6 +139,28 @@ def test_extractor_with_embeddings(xfeat: Extractor, descriptor: GlobalDescripto
         np.testing.assert_array_equal(features.embedding, descriptor.embed([image])[0])
         assert features.embedder == descriptor.fingerprint
         assert features.extractor == xfeat.fingerprint
+
+
+@tensorflow
+def test_a_wide_photograph_has_embeddings_of_its_halves(xfeat: Extractor, descriptor: GlobalDescriptor) -> None:
+    left, right = sample("index/parthenon"), sample("index/colosseum")
+    height = min(left.shape[0], right.shape[0])
+    both = EmbeddingExtractor(xfeat, descriptor)
+    beside, ordinary = both.extract_upright([np.hstack((left[:height], right[:height])), left], max_features=50)
+    assert beside.halves is not None
+    assert ordinary.halves is None
+    alike = beside.halves @ descriptor.embed([left, right]).T
+    assert min(alike[0, 0], alike[1, 1]) > 2 * max(alike[0, 1], alike[1, 0])
+
+
+@tensorflow
+def test_halves_are_pooled_as_the_whole_is(descriptor: GlobalDescriptor) -> None:
+    view = descriptor.look(sample("index/parthenon"))
+    twice = View(view.pooled, np.concatenate((view.maps, view.maps)))  # higher than wide, and both halves the whole
+    assert twice.maps.shape[0] > twice.maps.shape[1]
+    np.testing.assert_allclose(
+        descriptor.halves(twice), np.stack([descriptor.whiten(view.pooled[None])[0]] * 2), atol=1e-4
+    )
 
 
 # Loading

@@ -105,9 +105,35 @@ def test_a_second_landmark_elsewhere_in_the_picture_is_named_too(index: Index) -
     assert found.landmarks[1].box == (10, 400, 110, 600)
 
 
+def test_the_image_that_speaks_for_a_landmark_is_told_of(index: Index) -> None:
+    few = RankParams(max_candidates=2)
+    found = answer(index, verified(0, 60), verified(1, 50), verified(2, 40, left=400), verified(3, 3), params=few)
+    assert [one.id for one in found.landmarks] == ["landmark-0", "landmark-1"]
+    assert [candidate.image for candidate in found.candidates] == ["0.jpg", "1.jpg", "2.jpg"]
+
+
 def test_a_rival_for_the_same_place_is_not_named_beside_it(index: Index) -> None:
     found = answer(index, verified(0, 60), verified(2, 40))
     assert [one.id for one in found.landmarks] == ["landmark-0"]
+
+
+def test_equals_beside_each_other_are_two_buildings_and_for_one_place_rivals(index: Index) -> None:
+    beside = answer(index, verified(0, 10), verified(2, 10, left=400), verified(3, 10, left=800), verified(4, 3))
+    assert [one.id for one in beside.landmarks] == ["landmark-0", "landmark-1", "landmark-2"]
+    assert {one.confidence for one in beside.landmarks} == {round(CURVE.probability(10, 3), 4)}
+    assert beside.landmark == beside.landmarks[0]
+    rivals = answer(index, verified(0, 10), verified(2, 10))
+    assert rivals.landmarks == []
+    assert rivals.candidates[0].confidence == pytest.approx(CURVE.probability(10, 10), abs=1e-4)
+
+
+def test_of_equals_the_one_that_fills_more_of_the_picture_is_the_main_one(index: Index) -> None:
+    large = verified(2, 9.9, left=400)
+    large.pairs[:, :2] = np.linspace((10, 400), (500, 900), len(large.pairs))
+    found = answer(index, verified(0, 10), large, verified(3, 3))
+    assert [one.id for one in found.landmarks] == ["landmark-1", "landmark-0"]
+    assert found.landmark == found.landmarks[0]
+    assert [candidate.image for candidate in found.candidates] == ["0.jpg", "2.jpg", "3.jpg"]
 
 
 def test_nothing_is_named_behind_an_unsure_first(index: Index) -> None:
