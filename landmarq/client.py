@@ -192,9 +192,10 @@ class Job:
             JobNotFound: the id expired or never was.
             BrokerUnavailable: the broker could not be reached until the timeout.
         """
-        if not self._await_final(None if timeout is None else time.monotonic() + timeout):
+        record = self._await_final(None if timeout is None else time.monotonic() + timeout)
+        if record is None:
             raise JobTimeout(f"job {self.id} is not finished after {timeout} s; it goes on")
-        result = self.result()
+        result = record.to_result()
         if result["state"] == State.FAILED:
             error = result["error"]
             raise JobFailed(f"job {self.id} failed in {error['stage']}: {error['message']}", result)
@@ -211,8 +212,8 @@ class Job:
         with self._client._broker():
             return self._client.jobs.cancel(self.id)
 
-    def _await_final(self, deadline: float | None) -> bool:
-        """True when the job is final, False when the deadline came first."""
+    def _await_final(self, deadline: float | None) -> JobRecord | None:
+        """The final record, None when the deadline came first."""
         while True:
             try:
                 with self._client._broker():
@@ -222,18 +223,18 @@ class Job:
                     raise
                 time.sleep(RECONNECT_S)
 
-    def _listen(self, deadline: float | None) -> bool:
+    def _listen(self, deadline: float | None) -> JobRecord | None:
         """As :meth:`_await_final`, on one connection."""
         with self._client._redis.pubsub() as subscription:  # type: ignore[no-untyped-call]
             subscription.subscribe(done_channel(self.id))
             # The answer to the subscription comes first; only what is announced after it is sure to arrive.
             subscription.get_message(timeout=RECHECK_S)
-            while not self._client.jobs.state(self.id).final:
+            while not (record := self._client.jobs.get(self.id)).state.final:
                 remaining = _remaining(deadline)
                 if remaining <= 0:
-                    return False
+                    return None
                 subscription.get_message(timeout=min(remaining, RECHECK_S))
-        return True
+        return record
 
 
 def _remaining(deadline: float | None) -> float:
