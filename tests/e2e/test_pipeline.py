@@ -8,9 +8,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from recognition.extractors.base import Extractor
+from recognition.images import decode
 from recognition.recognize import recognize
 from tasks.errors import JobFailed
 from tasks.jobs import record_key
@@ -67,6 +69,20 @@ def test_the_queue_answers_as_one_process_does(line: Line, xfeat: Extractor, nam
     assert answer(result) == in_process(line, xfeat, query(name))
     assert result["candidates"]
     assert all(result["timings_ms"][part] >= 0 for part in ("extract", "match", "verify", "total"))
+
+
+@pytest.mark.usefixtures("workers")
+def test_two_landmarks_beside_each_other_are_both_named_each_in_its_place(line: Line) -> None:
+    left, right = (decode(query(name)) for name in ("colosseum-copy", "brandenburg-gate-copy"))
+    height = min(left.shape[0], right.shape[0])
+    result = line.client.submit(encode(np.hstack((left[:height], right[:height])), "PNG")).wait(120)
+    boxes = {landmark["id"]: landmark["box"] for landmark in result["landmarks"]}
+    assert set(boxes) == {"colosseum", "brandenburg-gate"}
+    assert result["landmark"] in result["landmarks"]
+    middle = left.shape[1]
+    assert boxes["colosseum"][3] < middle + 20
+    assert boxes["brandenburg-gate"][1] > middle - 20
+    assert set(boxes) <= {candidate["landmark"] for candidate in result["candidates"]}
 
 
 @pytest.mark.usefixtures("workers")
