@@ -27,7 +27,7 @@ def percent(confidence: float) -> str:
 
 
 def headline(name: str, result: Result) -> str:
-    """One line, in rich markup: the photograph and its landmark, or why there is none."""
+    """One line, in rich markup: the photograph and the landmarks that it shows, or why there is none."""
     landmark = result["landmark"]
     if result.get("state", "done") != "done":
         error = result.get("error") or {}
@@ -36,9 +36,13 @@ def headline(name: str, result: Result) -> str:
         reason = (result.get("reason") or {}).get("message")
         what = "[yellow]unknown[/]" + (f" ({escape(reason)})" if reason else "")
     else:
-        what = f"[bold green]{escape(landmark['title'])}[/]  {percent(landmark['confidence'])}"
-        what += f", {landmark['inliers']} inliers"
+        what = "; ".join(_named(each) for each in result.get("landmarks") or [landmark])
     return f"{escape(name)}: {what}"
+
+
+def _named(landmark: Mapping[str, Any]) -> str:
+    sure = percent(landmark["confidence"])
+    return f"[bold green]{escape(landmark['title'])}[/]  {sure}, {landmark['inliers']} inliers"
 
 
 def details(result: Result) -> RenderableType | None:

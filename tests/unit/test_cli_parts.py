@@ -56,6 +56,10 @@ def test_a_headline_for_every_kind_of_answer() -> None:
     unknown = {**FOUND, "landmark": None, "reason": {"code": "no_match", "message": "nothing fits"}}
     failed = {**unknown, "state": "failed", "error": {"message": "blank", "code": "x", "stage": "extract"}}
     assert "The Colosseum, Rome, Italy" in headline("[1].jpg", FOUND)
+    trevi = {**COLOSSEUM, "title": "Trevi", "confidence": 0.9}
+    assert headline("a.jpg", {**FOUND, "landmarks": [COLOSSEUM, trevi]}).endswith(
+        "[bold green]Trevi[/]  90.0 %, 29 inliers"
+    )
     assert "nothing fits" in headline("a.jpg", unknown)
     assert "blank" in headline("a.jpg", failed)
     codes = [result_code(found) for found in (FOUND, unknown, failed)]
