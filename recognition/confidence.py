@@ -73,6 +73,9 @@ def _read(path: Path) -> Calibration:
 def fit(scores: npt.ArrayLike, right: npt.ArrayLike, *, rival: float = 0.0, ridge: float = 0.01) -> Calibration:
     """Fit by maximum likelihood with a small ridge, so that separable answers give a finite curve.
 
+    With a rival, both scores weigh the same, and only their ratio counts: with a weight of its own, the second's hung
+    on one photograph of five hundred (docs/quality.md).
+
     Args:
         scores: float [n, 2], scores of the named landmark and of the best other one.
         right: bool [n], whether the named landmark is right (False for every photograph of nothing known).
@@ -81,12 +84,13 @@ def fit(scores: npt.ArrayLike, right: npt.ArrayLike, *, rival: float = 0.0, ridg
     from scipy.optimize import minimize
 
     reckoned = np.maximum(np.asarray(scores, float), [0.0, rival])
-    design = np.column_stack((np.ones(len(reckoned)), np.log1p(reckoned)))
+    logs = np.log1p(reckoned)
+    design = np.column_stack((np.ones(len(logs)), logs @ [[1], [-1]] if rival else logs))
     truth = np.asarray(right, float)
 
     def loss(weights: npt.NDArray[np.float64]) -> float:
         logits = design @ weights
         return float(np.logaddexp(0, logits).sum() - truth @ logits + ridge * weights[1:] @ weights[1:])
 
-    intercept, best, second = (round(float(w), 4) for w in minimize(loss, np.zeros(3)).x)
-    return Calibration(intercept, best, second, rival)
+    intercept, best, *second = (round(float(w), 4) for w in minimize(loss, np.zeros(design.shape[1])).x)
+    return Calibration(intercept, best, second[0] if second else -best, rival)

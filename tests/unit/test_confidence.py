@@ -63,9 +63,10 @@ def test_a_lonely_landmark_is_reckoned_to_have_a_rival() -> None:
 
 def test_fit_reckons_with_the_rival() -> None:
     rng = np.random.default_rng(1)
-    truth = Calibration(-6.0, 4.0, -1.5, rival=3.0)
+    truth = Calibration(-2.0, 4.0, -4.0, rival=3.0)
     scores = np.column_stack((rng.gamma(2, 3, 20_000), rng.gamma(2, 2, 20_000)))
     right = [rng.random() < truth.probability(*pair) for pair in scores]
     fitted = confidence.fit(scores, right, rival=3.0)
-    assert (fitted.intercept, fitted.best, fitted.second) == pytest.approx((-6, 4, -1.5), abs=0.3)
+    assert (fitted.intercept, fitted.best) == pytest.approx((-2, 4), abs=0.3)
+    assert fitted.second == -fitted.best
     assert fitted.rival == 3.0
