@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from recognition.blas import one_thread
 from recognition.errors import ExtractorUnavailable
 from recognition.extractors import bundled, xfeat_pyramid
 from recognition.extractors.base import Image, fingerprint
@@ -135,7 +136,8 @@ class XFeatExtractor:
 
 def project(descriptors: Float32, projection: Float32, mean: Float32) -> Float32:
     """Descriptors float32 [n, 64] -> unit vectors float32 [n, 40]."""
-    short = (descriptors - mean) @ projection
+    with one_thread():
+        short = (descriptors - mean) @ projection
     unit: Float32 = short / np.maximum(np.linalg.norm(short, axis=1, keepdims=True), 1e-12)
     return unit
 
