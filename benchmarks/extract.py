@@ -38,9 +38,11 @@ def main() -> None:
     parser.add_argument("--extractors", nargs="*", default=EXTRACTORS, choices=EXTRACTORS)
     parser.add_argument("--sides", type=int, nargs="+", default=(320, 640, 1024))
     parser.add_argument("--batches", type=int, nargs="+", default=(1, 8))
-    parser.add_argument("--json", type=Path, help="three files: NAME.rows.json, NAME.ways.json, NAME.scales.json")
+    parser.add_argument("--json", type=Path, help="four files: NAME.rows.json, and so on")
     arguments = parser.parse_args()
-    files = [arguments.json and arguments.json.with_suffix(f".{part}.json") for part in ("rows", "ways", "scales")]
+    files = [
+        arguments.json and arguments.json.with_suffix(f".{part}.json") for part in ("rows", "ways", "scales", "blocks")
+    ]
     cores = os.cpu_count() or 1
     threads = (cores,) if arguments.quick else tuple(dict.fromkeys((1, cores)))
     asked = _asked(arguments)
@@ -52,6 +54,7 @@ def main() -> None:
         names = WAYS[1:5] if arguments.quick else WAYS
         report(f"the heavy network, one scale, {SHIPPED} px", _ways(names, threads), files[1])
     if "xfeat" in arguments.extractors:
+        report(f"the xfeat network by block, one scale, {SHIPPED} px, one thread", _blocks(), files[3])
         report(f"xfeat at five scales, {SHIPPED} px", [_scales(count) for count in threads], files[2])
 
 
@@ -105,6 +108,15 @@ def _against_peak(operations: float, timing: Timing, peak: float) -> dict[str, A
     rate = operations / timing.median_ms / 1e6
     values = {"GFLOP": operations / 1e9, "GFLOP/s": rate, "peak": peak, "of peak": rate / peak}
     return values if operations else dict.fromkeys(values, "")
+
+
+def _blocks() -> list[dict[str, Any]]:
+    found = _measured("blocks", 1, side=SHIPPED)
+    timings = [Timing(**row["timing"]) for row in found["rows"]]
+    return [
+        {"block": row["block"], "ms": timing, **_against_peak(row["operations"], timing, found["peak"])}
+        for row, timing in zip(found["rows"], timings, strict=True)
+    ]
 
 
 def _scales(threads: int) -> dict[str, Any]:

@@ -25,9 +25,10 @@ from benchmarks.data import SAMPLES
 from benchmarks.measure import Timing, measure
 from recognition.embedding.extractor import EmbeddingExtractor
 from recognition.embedding.global_descriptor import GlobalDescriptor
+from recognition.extractors import xfeat_net
 from recognition.extractors.base import Extractor
 from recognition.extractors.delf import DelfExtractor
-from recognition.extractors.xfeat import SCALES, XFeatExtractor
+from recognition.extractors.xfeat import SCALES, WEIGHTS, XFeatExtractor
 from recognition.extractors.xfeat_pyramid import level_sizes
 from recognition.features import Features
 from recognition.images import Image, decode, resize_long_side
@@ -42,7 +43,7 @@ def main() -> None:
     threads = task.pop("threads")
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    measurements: dict[str, Callable[..., Any]] = {"row": row, "ways": ways, "scales": scales}
+    measurements: dict[str, Callable[..., Any]] = {"row": row, "ways": ways, "scales": scales, "blocks": blocks}
     print(json.dumps(measurements[task.pop("measurement")](**task)))
 
 
@@ -102,7 +103,7 @@ def steady(run: Callable[[], object], seconds: float = 4.0) -> Timing:
     start = time.perf_counter()
     run()
     once = time.perf_counter() - start
-    return measure(run, times=int(np.clip(seconds / once, 3, 25)), warm_up=0)
+    return measure(run, times=int(np.clip(seconds / once, 3, 50)), warm_up=0)
 
 
 def peak_gflops() -> float:
@@ -158,6 +159,20 @@ def scales(side: int) -> dict[str, Any]:
         "pixels": sum(pixels) / pixels[SCALES.index(1.0)],
         "difference": max(differences),
     }
+
+
+def blocks(side: int) -> dict[str, Any]:
+    """Each block of the XFeat network by itself, and the whole of it, for one image at one scale."""
+    net = xfeat_net.build(np.load(WEIGHTS))
+    height, width = photographs(side, 1)[0].shape[:2]
+    parts = [(block.name, net.blocks[block.name], block) for block in flops.xfeat_blocks(height, width)]
+    whole = flops.Block("whole network", (1, height, width, 1), flops.of_xfeat(height, width))
+    rows = []
+    for name, part, block in (*parts, (whole.name, net, whole)):
+        function, maps = tf.function(part), tf.random.uniform(block.shape)
+        timing = steady(lambda function=function, maps=maps: tf.nest.flatten(function(maps))[0].numpy(), seconds=0.5)
+        rows.append({"block": name, "operations": block.operations, "timing": asdict(timing)})
+    return {"rows": rows, "peak": peak_gflops()}
 
 
 def _difference(one: Features, other: Features) -> float:

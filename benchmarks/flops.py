@@ -7,21 +7,31 @@ the time of all else shows as a lower share of that peak.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-# Where each block of XFeat begins: pixels of the input per cell of the block's input.
-_XFEAT_STEPS = {
-    "skip1": 4,
-    "block1": 1,
-    "block2": 4,
-    "block3": 4,
-    "block4": 8,
-    "block5": 16,
-    "block_fusion": 8,
-    "heatmap_head": 8,
-    "keypoint_head": 8,
+# What each block of XFeat is given: pixels of the image per place, and channels.
+_XFEAT_INPUTS = {
+    "skip1": (4, 1),
+    "block1": (1, 1),
+    "block2": (4, 24),
+    "block3": (4, 24),
+    "block4": (8, 64),
+    "block5": (16, 64),
+    "block_fusion": (8, 64),
+    "heatmap_head": (8, 64),
+    "keypoint_head": (8, 64),
 }
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of the XFeat network: the shape of what it is given, and its operations."""
+
+    name: str
+    shape: tuple[int, int, int, int]
+    operations: int
 
 
 def of_convolution(output: Sequence[int], kernel: Sequence[int]) -> int:
@@ -36,18 +46,22 @@ def of_convolution(output: Sequence[int], kernel: Sequence[int]) -> int:
 
 def of_xfeat(height: int, width: int) -> int:
     """Of the XFeat network for one gray image, from its table of layers; both sides are multiples of 32 pixels."""
-    from recognition.extractors.xfeat_net import CELL, LAYERS
+    return sum(block.operations for block in xfeat_blocks(height, width))
 
-    total = 0
-    for block, layers in LAYERS.items():
-        step = _XFEAT_STEPS[block]
-        channels = {"block1": 1, "skip1": 1, "keypoint_head": CELL * CELL, "block3": 24, "block2": 24}.get(block, 64)
+
+def xfeat_blocks(height: int, width: int) -> Iterator[Block]:
+    """The blocks of the XFeat network for one gray image."""
+    from recognition.extractors.xfeat_net import LAYERS
+
+    for name, layers in LAYERS.items():
+        step, channels = _XFEAT_INPUTS[name]
+        shape, total = (1, height // step, width // step, channels), 0
         for layer in layers:
             step *= layer.stride
             output = (1, height // step, width // step, layer.filters)
             total += of_convolution(output, (layer.kernel, layer.kernel, channels, layer.filters))
             channels = layer.filters
-    return total
+        yield Block(name, shape, total)
 
 
 def of_graph(graph: Any) -> int:
