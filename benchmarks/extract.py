@@ -1,11 +1,13 @@
 """Extraction: time, operations per second and memory, against the matrix product's peak on the same threads.
 
-python -m benchmarks.extract [--quick] [--extractors ...] [--sides 320 640 1024] [--batches 1 8] [--json FILE]
+python -m benchmarks.extract [--quick] [--extractors ...] [--sides 320 640 1024] [--batches 1 8] [--threads 1 2]
+    [--json FILE]
 
 "xfeat": the network sees ``side`` pixels at scale 1, five scales. "heavy": a network like DELF's with random weights,
 at its seven scales of a photograph of ``side`` pixels. "hub": the small module of the tests that has the layout of
 DELF's on TF-Hub but neither its network nor its weights, one photograph at a time as the origin does it. Every row is
 measured in a process of its own; "of peak" is that process's GFLOP/s against its best product of 2048 x 2048 matrices.
+One thread: processor time, which other work on the machine changes least. All cores: wall time.
 """
 
 from __future__ import annotations
@@ -38,13 +40,14 @@ def main() -> None:
     parser.add_argument("--extractors", nargs="*", default=EXTRACTORS, choices=EXTRACTORS)
     parser.add_argument("--sides", type=int, nargs="+", default=(320, 640, 1024))
     parser.add_argument("--batches", type=int, nargs="+", default=(1, 8))
+    parser.add_argument("--threads", type=int, nargs="+", help="by default 1 and all cores; --quick: all cores")
     parser.add_argument("--json", type=Path, help="four files: NAME.rows.json, and so on")
     arguments = parser.parse_args()
     files = [
         arguments.json and arguments.json.with_suffix(f".{part}.json") for part in ("rows", "ways", "scales", "blocks")
     ]
     cores = os.cpu_count() or 1
-    threads = (cores,) if arguments.quick else tuple(dict.fromkeys((1, cores)))
+    threads = arguments.threads or ([cores] if arguments.quick else list(dict.fromkeys((1, cores))))
     asked = _asked(arguments)
     with TemporaryDirectory() as folder:
         handle = str(build_delf_module(Path(folder) / "module")) if any(name == "hub" for name, *_ in asked) else ""
@@ -84,7 +87,7 @@ def _row(extractor: str, side: int, batch: int, threads: int, handle: str) -> di
     }
 
 
-def _ways(names: tuple[str, ...], threads: tuple[int, ...]) -> list[dict[str, Any]]:
+def _ways(names: tuple[str, ...], threads: list[int]) -> list[dict[str, Any]]:
     rows = []
     for count in threads:
         found = _measured("ways", count, side=SHIPPED, names=names)

@@ -12,11 +12,12 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import cv2
 import numpy as np
 import tensorflow as tf
 
@@ -26,7 +27,6 @@ from benchmarks.measure import Timing, measure
 from recognition.embedding.extractor import EmbeddingExtractor
 from recognition.embedding.global_descriptor import GlobalDescriptor
 from recognition.extractors import xfeat_net
-from recognition.extractors.base import Extractor
 from recognition.extractors.delf import DelfExtractor
 from recognition.extractors.xfeat import SCALES, WEIGHTS, XFeatExtractor
 from recognition.extractors.xfeat_pyramid import level_sizes
@@ -43,17 +43,41 @@ def main() -> None:
     threads = task.pop("threads")
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
+    cv2.setNumThreads(threads)
+    clock = Clock(time.process_time if threads == 1 else time.perf_counter)
     measurements: dict[str, Callable[..., Any]] = {"row": row, "ways": ways, "scales": scales, "blocks": blocks}
-    print(json.dumps(measurements[task.pop("measurement")](**task)))
+    print(json.dumps(measurements[task.pop("measurement")](clock, **task)))
 
 
-def row(extractor: str, side: int, batch: int, handle: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Clock:
+    """``seconds``: processor time for one thread, where both are the same unless others use the core; else wall."""
+
+    seconds: Callable[[], float]
+
+    def steady(self, run: Callable[[], object], budget_s: float = 4.0) -> Timing:
+        """Timed for about so long, at least three times after two warm-ups."""
+        run()
+        start = time.perf_counter()
+        run()
+        times = int(np.clip(budget_s / (time.perf_counter() - start), 3, 50))
+        return measure(run, times=times, warm_up=0, clock=self.seconds)
+
+    def peak_gflops(self) -> float:
+        """The best of several single-precision products of large matrices, GFLOP/s."""
+        square = tf.random.normal((MATMUL, MATMUL))
+        product = tf.function(tf.matmul)
+        timing = measure(lambda: product(square, square).numpy(), times=20, warm_up=2, clock=self.seconds)
+        return 2 * MATMUL**3 / timing.least_ms / 1e6
+
+
+def row(clock: Clock, extractor: str, side: int, batch: int, handle: str) -> dict[str, Any]:
     """Time of one batch, its operations, this process's most memory, and the peak that these threads reach."""
     images = photographs(side, batch)
     run, operations = prepared(extractor, side, images, handle)
-    timing = steady(run)
+    timing = clock.steady(run)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MIB
-    return {"timing": asdict(timing), "operations": operations, "rss_mib": memory, "peak": peak_gflops()}
+    return {"timing": asdict(timing), "operations": operations, "rss_mib": memory, "peak": clock.peak_gflops()}
 
 
 def photographs(side: int, count: int) -> list[Image]:
@@ -64,28 +88,29 @@ def photographs(side: int, count: int) -> list[Image]:
 
 def prepared(name: str, side: int, images: list[Image], handle: str) -> tuple[Callable[[], object], int]:
     """What to time, and how many operations are known of it (0: not counted)."""
-    size = (images[0].shape[0], images[0].shape[1])
-    batch = len(images)
     if name == "heavy":
-        from benchmarks import heavy
-
-        net = heavy.folded(heavy.build())
-        network = heavy.frozen(net)
-        stacked = tf.constant(np.stack(images).astype(np.float32) / 255)
-        sizes = [(round(size[0] * scale), round(size[1] * scale)) for scale in heavy.SCALES]
-        operations = sum(flops.of_graph(heavy.graph(net, batch, *level)) for level in sizes)
-        return lambda: heavy.pyramid(network, stacked), operations
-    extractor: Extractor
-    operations = batch * sum(flops.of_xfeat(*level) for level in level_sizes(size, side, SCALES))
+        return _heavy(images)
     if name == "hub":
-        extractor, operations = DelfExtractor(handle, score_threshold=1.0), 0
-    else:
-        extractor = XFeatExtractor(side, batch_size=batch)
-    if name == "xfeat + embedding":
-        whole = GlobalDescriptor()
-        extractor = EmbeddingExtractor(extractor, whole)
-        operations += batch * _of_embedding(size, whole.image_side)
-    return lambda: extractor.extract(images), operations
+        hub = DelfExtractor(handle, score_threshold=1.0)
+        return lambda: hub.extract(images), 0
+    size = (images[0].shape[0], images[0].shape[1])
+    operations = sum(flops.of_xfeat(*level) for level in level_sizes(size, side, SCALES))
+    xfeat = XFeatExtractor(side, batch_size=len(images))
+    if name == "xfeat":
+        return lambda: xfeat.extract(images), operations * len(images)
+    whole = GlobalDescriptor()
+    both = EmbeddingExtractor(xfeat, whole)
+    return lambda: both.extract(images), (operations + _of_embedding(size, whole.image_side)) * len(images)
+
+
+def _heavy(images: list[Image]) -> tuple[Callable[[], object], int]:
+    from benchmarks import heavy
+
+    net = heavy.folded(heavy.build())
+    network = heavy.frozen(net)
+    stacked = tf.constant(np.stack(images).astype(np.float32) / 255)
+    operations = sum(flops.of_graph(heavy.graph(net, len(images), *size)) for size in heavy.sizes(stacked))
+    return lambda: heavy.pyramid(network, stacked), operations
 
 
 def _of_embedding(size: tuple[int, int], side: int) -> int:
@@ -97,24 +122,7 @@ def _of_embedding(size: tuple[int, int], side: int) -> int:
     return flops.of_graph(function.graph)
 
 
-def steady(run: Callable[[], object], seconds: float = 4.0) -> Timing:
-    """Timed for about so long, at least three times after two warm-ups."""
-    run()
-    start = time.perf_counter()
-    run()
-    once = time.perf_counter() - start
-    return measure(run, times=int(np.clip(seconds / once, 3, 50)), warm_up=0)
-
-
-def peak_gflops() -> float:
-    """The best of several single-precision products of large matrices, GFLOP/s."""
-    square = tf.random.normal((MATMUL, MATMUL))
-    product = tf.function(tf.matmul)
-    best = measure(lambda: product(square, square).numpy(), times=20, warm_up=2).least_ms
-    return 2 * MATMUL**3 / best / 1e6
-
-
-def ways(side: int, names: Sequence[str]) -> dict[str, Any]:
+def ways(clock: Clock, side: int, names: Sequence[str]) -> dict[str, Any]:
     """Milliseconds of the heavy network, one image at one scale, compiled in several ways."""
     from benchmarks import heavy
 
@@ -134,25 +142,28 @@ def ways(side: int, names: Sequence[str]) -> dict[str, Any]:
     for name in names:
         tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": "bfloat16" in name})
         network = runs[name]()
-        timing = steady(lambda network=network: network(images)[0].numpy())
+        timing = clock.steady(lambda network=network: network(images)[0].numpy())
         difference = np.abs(network(images)[0].numpy() - reference).max() / np.abs(reference).max()
         rows.append({"way": name, "timing": asdict(timing), "difference": float(difference)})
     operations = flops.of_graph(heavy.graph(fused, *images.shape[:3]))
-    return {"rows": rows, "operations": operations, "peak": peak_gflops()}
+    return {"rows": rows, "operations": operations, "peak": clock.peak_gflops()}
 
 
-def scales(side: int) -> dict[str, Any]:
+def scales(clock: Clock, side: int) -> dict[str, Any]:
     """XFeat at all scales against one, compiled against eager, batches against single photographs."""
     images = photographs(side, 8)
     size = (images[0].shape[0], images[0].shape[1])
     alone, single, together = XFeatExtractor(side), XFeatExtractor(side, (1.0,)), XFeatExtractor(side, batch_size=8)
-    timings = {"five": steady(lambda: alone.extract(images[:1])), "one": steady(lambda: single.extract(images[:1]))}
+    timings = {
+        "five": clock.steady(lambda: alone.extract(images[:1])),
+        "one": clock.steady(lambda: single.extract(images[:1])),
+    }
     differences = [
         _difference(*alone.extract([image]), other)
         for image, other in zip(images, together.extract(images), strict=True)
     ]
     tf.config.run_functions_eagerly(True)
-    timings["eager"] = steady(lambda: alone.extract(images[:1]))
+    timings["eager"] = clock.steady(lambda: alone.extract(images[:1]))
     pixels = [height * width for height, width in level_sizes(size, side, SCALES)]
     return {
         "timings": {name: asdict(timing) for name, timing in timings.items()},
@@ -161,7 +172,7 @@ def scales(side: int) -> dict[str, Any]:
     }
 
 
-def blocks(side: int) -> dict[str, Any]:
+def blocks(clock: Clock, side: int) -> dict[str, Any]:
     """Each block of the XFeat network by itself, and the whole of it, for one image at one scale."""
     net = xfeat_net.build(np.load(WEIGHTS))
     height, width = photographs(side, 1)[0].shape[:2]
@@ -170,9 +181,9 @@ def blocks(side: int) -> dict[str, Any]:
     rows = []
     for name, part, block in (*parts, (whole.name, net, whole)):
         function, maps = tf.function(part), tf.random.uniform(block.shape)
-        timing = steady(lambda function=function, maps=maps: tf.nest.flatten(function(maps))[0].numpy(), seconds=0.5)
+        timing = clock.steady(lambda function=function, maps=maps: tf.nest.flatten(function(maps))[0].numpy(), 0.5)
         rows.append({"block": name, "operations": block.operations, "timing": asdict(timing)})
-    return {"rows": rows, "peak": peak_gflops()}
+    return {"rows": rows, "peak": clock.peak_gflops()}
 
 
 def _difference(one: Features, other: Features) -> float:

@@ -81,9 +81,13 @@ def frozen(net: keras.Model) -> Network:
 
 def pyramid(network: Network, images: Tensor) -> list[Any]:
     """What the network makes of float32 [b, h, w, 3] images at each of DELF's scales, one after another."""
+    return [[part.numpy() for part in network(tf.image.resize(images, size))] for size in sizes(images)]
+
+
+def sizes(images: Tensor) -> list[tuple[int, int]]:
+    """(h, w) of images [b, h, w, 3] at each of DELF's scales."""
     height, width = images.shape[1:3]
-    sizes = [(round(height * scale), round(width * scale)) for scale in SCALES]
-    return [[part.numpy() for part in network(tf.image.resize(images, size))] for size in sizes]
+    return [(round(height * scale), round(width * scale)) for scale in SCALES]
 
 
 def graph(net: keras.Model, batch: int, height: int, width: int) -> Any:
