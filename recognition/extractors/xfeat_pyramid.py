@@ -14,10 +14,8 @@ import numpy.typing as npt
 from recognition.errors import ExtractorError, ExtractorOutOfMemory
 from recognition.extractors.base import Image
 from recognition.extractors.spread import spread
+from recognition.extractors.xfeat_keypoints import Float32, Int32, local_maxima, sample_bilinear
 from recognition.images import widening
-
-Float32 = npt.NDArray[np.float32]
-Int32 = npt.NDArray[np.int32]
 
 THRESHOLD = 0.05  # heatmap value that a keypoint must exceed, in (0, 1)
 MIN_SIDE = 32  # pixels: the network's coarsest map has one value per 32 pixels
@@ -61,18 +59,13 @@ class Network:
 
         net = xfeat_net.build(arrays)
 
-        def trusted(reliability: Any, where: Any, size: Any) -> Any:
-            return xfeat_net.sample_bilinear(reliability[..., None], where, size)[:, 0]
-
         def describe(maps: Any, where: Any, size: Any) -> Any:
             return tf.math.l2_normalize(xfeat_net.sample_bicubic(maps, where, size), axis=-1)
 
         images = tf.TensorSpec([None, None, None, None], tf.float32)
         maps = tf.TensorSpec([None, None, None, 64], tf.float32)
         where, size = tf.TensorSpec([None, 3], tf.int32), tf.TensorSpec([2], tf.int32)
-        reliability = tf.TensorSpec([None, None, None], tf.float32)
         self._detect: Callable[[Any], Any] = tf.function(net, input_signature=[images])
-        self._trusted: Callable[[Any, Any, Any], Any] = tf.function(trusted, input_signature=[reliability, where, size])
         self._describe: Callable[[Any, Any, Any], Any] = tf.function(describe, input_signature=[maps, where, size])
         self.batch_size = GPU_BATCH if tf.config.list_physical_devices("GPU") else CPU_BATCH
         self._failure: type[Exception] = tf.errors.OpError
@@ -87,10 +80,10 @@ class Network:
         """
         with self._translated(f"a batch of shape {list(images.shape)}"):
             maps, heatmap, reliability = self._detect(images)
-            heat = heatmap.numpy()
-            where = local_maxima(heat, THRESHOLD)
-            trust = self._trusted(reliability, where, np.array(images.shape[1:3], np.int32)).numpy()
-        return Detections(maps, (images.shape[1], images.shape[2]), where, heat[tuple(where.T)] * trust)
+            heat, trust = heatmap.numpy(), reliability.numpy()
+        size = (images.shape[1], images.shape[2])
+        where = local_maxima(heat, THRESHOLD)
+        return Detections(maps, size, where, heat[tuple(where.T)] * sample_bilinear(trust, where, size))
 
     def describe(self, found: Detections, where: Int32) -> Float32:
         """Unit descriptors float32 [n, 64], not projected, at ``where``, int32 [n, 3] as in the detections.
@@ -114,18 +107,6 @@ class Network:
             ) from error
         except self._failure as error:
             raise ExtractorError(f"the network failed on {work}: {error}") from error
-
-
-def local_maxima(heatmaps: Float32, threshold: float, size: int = 5) -> Int32:
-    """Where float32 [b, h, w] heatmaps exceed the threshold and their size x size neighbours: int32 [n, 3], row by row.
-
-    Like the original, nothing is taken from the last row and column. OpenCV's dilation gives the very numbers of
-    TensorFlow's pooling, which is slow where there is one channel only.
-    """
-    window = np.ones((size, size), np.uint8)
-    highest = np.stack([cv2.dilate(heatmap, window) for heatmap in heatmaps])
-    found = (heatmaps == highest) & (heatmaps > threshold)
-    return np.argwhere(found[:, :-1, :-1]).astype(np.int32)
 
 
 @dataclass(frozen=True)
