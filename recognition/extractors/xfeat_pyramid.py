@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ MAX_ENLARGEMENT = 2.0  # more only blurs
 GPU_BATCH = 8  # images per network call; bounds the memory
 # A batch is no faster on a CPU, and there the neighbours would change the last bits of a photograph's features.
 CPU_BATCH = 1
+LEVELS_AT_ONCE = 5
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,10 @@ class Network:
         where, size = tf.TensorSpec([None, 3], tf.int32), tf.TensorSpec([2], tf.int32)
         self._detect: Callable[[Any], Any] = tf.function(net, input_signature=[images])
         self._describe: Callable[[Any, Any, Any], Any] = tf.function(describe, input_signature=[maps, where, size])
-        self.batch_size = GPU_BATCH if tf.config.list_physical_devices("GPU") else CPU_BATCH
+        on_gpu = bool(tf.config.list_physical_devices("GPU"))
+        self.batch_size = GPU_BATCH if on_gpu else CPU_BATCH
+        # A level's small layers leave a core idle, which another level can use; a card is busy with one.
+        self._each: Callable[..., Iterator[Detections]] = map if on_gpu else ThreadPoolExecutor(LEVELS_AT_ONCE).map
         self._failure: type[Exception] = tf.errors.OpError
         self._out_of_memory: type[Exception] = tf.errors.ResourceExhaustedError
 
@@ -84,6 +89,10 @@ class Network:
         size = (images.shape[1], images.shape[2])
         where = local_maxima(heat, THRESHOLD)
         return Detections(maps, size, where, heat[tuple(where.T)] * sample_bilinear(trust, where, size))
+
+    def detect_all(self, levels: Sequence[Float32]) -> list[Detections]:
+        """As :meth:`detect`, of images in several sizes; the last ones, which should be the largest, begin."""
+        return list(self._each(self.detect, levels[::-1]))[::-1]
 
     def describe(self, found: Detections, where: Int32) -> Float32:
         """Unit descriptors float32 [n, 64], not projected, at ``where``, int32 [n, 3] as in the detections.
@@ -138,7 +147,7 @@ def extract(
     sizes = [(image.shape[0], image.shape[1]) for image in images]
     seen = seen_sizes(sizes[0], image_side, scales)
     grays = [_gray(image, max(map(max, seen), default=MIN_SIDE)) for image in images]
-    levels = [network.detect(np.stack([_resize(gray, level) for gray in grays])[..., None]) for level in seen]
+    levels = network.detect_all([np.stack([_resize(gray, level) for gray in grays])[..., None] for level in seen])
     steps = [np.array(size) / np.array(seen).reshape(-1, 2) for size in sizes]  # original pixels per pixel, [levels, 2]
     chosen = [
         _spread(best_first(levels, i), steps[i], size, round(max_features * widening(size)))

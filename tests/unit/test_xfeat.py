@@ -78,6 +78,23 @@ def test_compiles_once_for_all_sizes(network: xfeat_pyramid.Network) -> None:
     assert [function.experimental_get_tracing_count() for function in functions] == [1, 1]
 
 
+@tensorflow
+@pytest.mark.parametrize("cards", [0, 1])
+def test_levels_at_once_are_those_one_by_one(cards: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a card they do go one by one."""
+    import tensorflow as tf
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["card"] * cards)
+    network = xfeat_pyramid.Network(module.read_arrays(WEIGHTS))
+    assert network.batch_size == (xfeat_pyramid.GPU_BATCH if cards else xfeat_pyramid.CPU_BATCH)
+    levels = [np.random.default_rng(side).random((1, side, 64, 1), np.float32) for side in (32, 96, 64)]
+    for found, images in zip(network.detect_all(levels), levels, strict=True):
+        alone = network.detect(images)
+        assert found.size == alone.size == images.shape[1:3]
+        np.testing.assert_array_equal(found.where, alone.where)
+        np.testing.assert_array_equal(found.scores, alone.scores)
+
+
 # Features
 
 
