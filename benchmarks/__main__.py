@@ -5,5 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
-for name, *options in (("search",), ("verify",), ("pipeline",), ("startup", "--sizes", "10000")):
+for name, *options in (
+    ("search",),
+    ("verify",),
+    ("extract", "--quick"),
+    ("pipeline",),
+    ("startup", "--sizes", "10000"),
+):
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=True)

@@ -27,7 +27,7 @@ class Timing:
         return Timing(self.median_ms * factor, self.least_ms * factor, self.most_ms * factor)
 
     def __str__(self) -> str:
-        return f"{self.median_ms:.3g} ({self.least_ms:.3g}–{self.most_ms:.3g})"
+        return f"{_short(self.median_ms)} ({_short(self.least_ms)}–{_short(self.most_ms)})"
 
 
 def measure(
@@ -43,11 +43,15 @@ def measure(
     return Timing(float(np.median(counted)), min(counted), max(counted))
 
 
+def _short(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
 def report(title: str, rows: Sequence[dict[str, Any]], json_file: Path | None) -> None:
     """Print the rows as a table, and write them as JSON where asked to."""
     table = Table(*rows[0], title=title, title_justify="left", box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
+        table.add_row(*(_short(value) if isinstance(value, float) else str(value) for value in row.values()))
     Console().print(table)
     if json_file:
         plain = [{k: asdict(v) if isinstance(v, Timing) else v for k, v in row.items()} for row in rows]

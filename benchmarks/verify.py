@@ -103,7 +103,7 @@ def _photos(dataset: Path | None, most: int) -> list[bytes]:
 def _whole(engine: Engine, photos: Sequence[bytes]) -> dict[str, object]:
     features = [extract(decode(photo), engine.extractor, engine.profile.extract) for photo in photos]
     index, params = engine.index, engine.profile
-    searcher = make_searcher(index.blocks, params.match.method)
+    searcher = make_searcher(index.parts, params.match.method)
     queries = [(found, match(found, index, searcher, params.match)) for found in features]
     runs = [partial(verify, found, candidates, index, params.verify) for found, candidates in queries]
     with threadpool_limits(1):

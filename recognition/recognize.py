@@ -31,7 +31,7 @@ def extract(image: Image, extractor: Extractor, params: ExtractParams) -> Featur
 
 
 def extract_all(images: Sequence[Image], extractor: Extractor, params: ExtractParams) -> list[Features]:
-    """As :func:`extract`, of several images, in their order; those of one size share the network's calls."""
+    """As :func:`extract`, of several images, in their order; those of one bucket share the network's calls."""
     run = extractor.extract
     if params.turn and isinstance(extractor, TurningExtractor):
         run = extractor.extract_upright

@@ -1,4 +1,4 @@
-"""Dynamic micro-batching: photographs of one size that are there at the same time go through the network together.
+"""Dynamic micro-batching: photographs of one bucket that are there at the same time go through the network together.
 
 As in Triton's dynamic batcher, a job waits a few milliseconds for companions, but only while somebody is known to come
 (a job whose photograph is being fetched and decoded) or while the network is busy anyway. There is no thread besides
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -29,30 +29,33 @@ class _Waiting:
     """A photograph (uint8 [h, w, 3]) on its way: at first nobody's, then taken by a thread, then with an outcome."""
 
     image: Image
+    bucket: Hashable
     deadline: float
     taken: bool = False
     outcome: Features | Exception | None = None
 
-    @property
-    def bucket(self) -> tuple[int, ...]:
-        """Photographs of one bucket share network calls."""
-        return self.image.shape[:2]
+
+def _size(image: Image) -> Hashable:
+    return image.shape[:2]
 
 
 class Batcher:
     """Lets threads share the calls of a network.
 
     Args:
-        run: images of one size -> features of each, in their order; called from at most ``runs`` threads at a time.
+        run: images of one bucket -> features of each, in their order; called from at most ``runs`` threads at a time.
         size: >= 1, most images per call; 1: every thread calls ``run`` by itself, at once, and ``runs`` limits nothing.
         wait_s: >= 0, seconds that an image waits for companions at most while the network is idle.
         runs: >= 1, calls at a time: while one is on the device, another one prepares its images or picks keypoints.
+        bucket: what photographs have in common that share a call; by default (height, width).
 
     Raises:
         ValueError: a parameter is out of its range.
     """
 
-    def __init__(self, run: Run, *, size: int, wait_s: float, runs: int = 2) -> None:
+    def __init__(
+        self, run: Run, *, size: int, wait_s: float, runs: int = 2, bucket: Callable[[Image], Hashable] = _size
+    ) -> None:
         if size < 1 or wait_s < 0 or runs < 1:
             raise ValueError(f"size and runs must be >= 1 and wait_s >= 0, not {size}, {runs} and {wait_s}")
         self._run = run
@@ -60,6 +63,7 @@ class Batcher:
         self._size = size
         self._wait_s = wait_s
         self._runs = runs
+        self._bucket = bucket
         self._changed = threading.Condition()
         self._coming = 0
         self._waiting: list[_Waiting] = []
@@ -93,7 +97,7 @@ class Batcher:
                     self._arrived()
 
     def _submit(self, image: Image) -> Features:
-        mine = _Waiting(image, time.monotonic() + self._wait_s)
+        mine = _Waiting(image, self._bucket(image), time.monotonic() + self._wait_s)
         with self._changed:
             self._arrived()
             if self._alone:

@@ -66,6 +66,7 @@ def make_batcher(extractor: Extractor, settings: Settings) -> Batcher:
         size=settings.batch.size or extractor.batch_size,
         wait_s=settings.batch.wait_ms / 1000,
         runs=settings.batch.runs,
+        bucket=extractor.bucket,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -41,6 +41,10 @@ class EmbeddingExtractor:
     def batch_size(self) -> int:
         """The local extractor's."""
         return self._local.batch_size
+
+    def bucket(self, image: Image) -> Hashable:
+        """The local extractor's."""
+        return self._local.bucket(image)
 
     def load(self) -> None:
         """Load both networks, as :meth:`recognition.extractors.base.Extractor.load` says."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recognition.blas import one_thread
 from recognition.embedding.orientation import View
 from recognition.errors import ExtractorError, ExtractorOutOfMemory, ExtractorUnavailable
 from recognition.extractors import bundled
@@ -143,10 +144,11 @@ def whiten(vectors: Float32, whitening: Mapping[str, Float32]) -> Float32:
     """
     directions = whitening["directions"]
     # Each vector by itself: BLAS rounds a row differently in matrices of different height.
-    out = [
-        centred - directions @ (whitening["damping"] * (centred @ directions))
-        for centred in vectors - whitening["mean"]
-    ]
+    with one_thread():
+        out = [
+            centred - directions @ (whitening["damping"] * (centred @ directions))
+            for centred in vectors - whitening["mean"]
+        ]
     return unit(np.array(out, np.float32).reshape(vectors.shape))
 
 

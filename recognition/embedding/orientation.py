@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from recognition.blas import one_thread
 from recognition.errors import ExtractorUnavailable
 from recognition.extractors import bundled
 from recognition.extractors.base import Image
@@ -60,7 +61,8 @@ class Orientation:
     def scores(self, view: View) -> Float32:
         """float32 [4]: about 1 for the turn that it looks like, about 0 for the others."""
         weights = self._parts()
-        found: Float32 = described(view) @ weights["directions"] + weights["bias"]
+        with one_thread():
+            found: Float32 = described(view) @ weights["directions"] + weights["bias"]
         return found
 
     def turned(self, image: Image, look: Callable[[Image], View]) -> tuple[int, View]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -30,11 +30,14 @@ class Extractor(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Images of one size per call of :meth:`extract` that suit the device; 1 where a batch gains nothing.
+        """Images of one bucket per call of :meth:`extract` that suit the device; 1 where a batch gains nothing.
 
         Raises:
             ExtractorUnavailable: as :meth:`load`, which it calls if nobody has.
         """
+
+    def bucket(self, image: Image) -> Hashable:
+        """Images (uint8 [h, w, 3]) of equal buckets share the network's calls in :meth:`extract`; loads nothing."""
 
     def load(self) -> None:
         """Load the network and run it once (idempotent, thread-safe).

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,10 @@ class DelfExtractor:
     def batch_size(self) -> int:
         """1: the module takes no batches."""
         return 1
+
+    def bucket(self, image: Image) -> Hashable:
+        """The image's size, though the module takes no batches."""
+        return image.shape[:2]
 
     def load(self) -> None:
         """Load the module and run it once, whoever calls first; the others wait.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from recognition.blas import one_thread
 from recognition.errors import ExtractorUnavailable
 from recognition.extractors import bundled, xfeat_pyramid
 from recognition.extractors.base import Image, fingerprint
@@ -32,7 +33,7 @@ class XFeatExtractor:
         image_side: >= 32, pixels: the longer side of the image at scale 1.
         scales: > 0, relative to ``image_side``; where one would enlarge the original more than twice, twice it is.
         weights: the ``.npz`` that ``scripts/convert_xfeat.py`` and ``scripts/fit_projection.py`` write.
-        batch_size: > 0, equally large images per network call; None: what suits the device. It may change a
+        batch_size: > 0, images per network call; None: what suits the device. It may change a
             descriptor's last bits, by about 1e-6, and is no part of the fingerprint.
 
     Raises:
@@ -88,15 +89,19 @@ class XFeatExtractor:
         """Load the network and run it once, as :meth:`recognition.extractors.base.Extractor.load` says."""
         self._parts()
 
+    def bucket(self, image: Image) -> Hashable:
+        """The sizes in which the network sees an image: those of images of slightly different sizes are the same."""
+        return tuple(xfeat_pyramid.seen_sizes((image.shape[0], image.shape[1]), self.image_side, self.scales))
+
     def extract(self, images: Sequence[Image], *, max_features: int = 1000) -> list[Features]:
         """Features as :meth:`recognition.extractors.base.Extractor.extract` says.
 
         An image with a side shorter than 32 pixels has no features.
         """
         size = self.batch_size
-        groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        groups: dict[Hashable, list[int]] = defaultdict(list)
         for i, image in enumerate(images):
-            groups[image.shape[:2]].append(i)
+            groups[self.bucket(image)].append(i)
         batches = [same[start : start + size] for same in groups.values() for start in range(0, len(same), size)]
         features: dict[int, Features] = {}
         for batch in batches:
@@ -116,9 +121,9 @@ class XFeatExtractor:
             return self._loaded
 
     def _extract_batch(self, images: list[Image], max_features: int) -> list[Features]:
-        """Features of images of one size, which share the network calls."""
+        """Features of images of one bucket, which share the network calls."""
         network, projection, mean = self._parts()
-        size = (images[0].shape[0], images[0].shape[1])
+        found = xfeat_pyramid.extract(network, images, self.image_side, self.scales, max_features)
         # Each image projected on its own: for a whole batch the last bits would depend on its neighbours.
         return [
             Features(
@@ -126,16 +131,17 @@ class XFeatExtractor:
                 descriptors=project(raw.descriptors, projection, mean),
                 scores=raw.scores,
                 scales=raw.scales,
-                image_size=size,
+                image_size=(image.shape[0], image.shape[1]),
                 extractor=self.fingerprint,
             )
-            for raw in xfeat_pyramid.extract(network, images, self.image_side, self.scales, max_features)
+            for image, raw in zip(images, found, strict=True)
         ]
 
 
 def project(descriptors: Float32, projection: Float32, mean: Float32) -> Float32:
     """Descriptors float32 [n, 64] -> unit vectors float32 [n, 40]."""
-    short = (descriptors - mean) @ projection
+    with one_thread():
+        short = (descriptors - mean) @ projection
     unit: Float32 = short / np.maximum(np.linalg.norm(short, axis=1, keepdims=True), 1e-12)
     return unit
 

@@ -118,32 +118,23 @@ def build(weights: Weights) -> XFeatNet:
     return net
 
 
-def sample_bilinear(maps: Tensor, where: Tensor, extent: Tensor) -> Tensor:
-    """Values of float32 [b, h, w, c] maps at integer pixels ``where`` [n, 3] (b, y, x) of an image of
-    ``extent`` (height, width): float32 [n, c]. What lies outside the map counts as zero."""
-    return _sample(maps, where, extent, _linear_kernel)
-
-
 def sample_bicubic(maps: Tensor, where: Tensor, extent: Tensor) -> Tensor:
-    """As :func:`sample_bilinear`, with PyTorch's bicubic kernel."""
-    return _sample(maps, where, extent, _cubic_kernel)
-
-
-def _sample(maps: Tensor, where: Tensor, extent: Tensor, kernel: Any) -> Tensor:
+    """Values of float32 [b, h, w, c] maps at integer pixels ``where`` [n, 3] (b, y, x) of an image of
+    ``extent`` (height, width): float32 [n, c]. With PyTorch's kernel; what lies outside the map counts as zero."""
     shape = ops.shape(maps)
-    rows, row_weights = _taps(where[:, 1], extent[0], shape[1], kernel)
-    columns, column_weights = _taps(where[:, 2], extent[1], shape[2], kernel)
+    rows, row_weights = _taps(where[:, 1], extent[0], shape[1])
+    columns, column_weights = _taps(where[:, 2], extent[1], shape[2])
     flat = ops.reshape(maps, (-1, maps.shape[-1]))
-    index = (where[:, 0, None, None] * shape[1] + rows[:, :, None]) * shape[2] + columns[:, None, :]  # [n, k, k]
+    index = (where[:, 0, None, None] * shape[1] + rows[:, :, None]) * shape[2] + columns[:, None, :]  # [n, 4, 4]
     weights = row_weights[:, :, None] * column_weights[:, None, :]
     count = ops.shape(index)[0]
     taps = weights.shape[1] * weights.shape[2]
-    values = ops.take(flat, ops.reshape(index, (count, taps)), axis=0)  # [n, k*k, c]
+    values = ops.take(flat, ops.reshape(index, (count, taps)), axis=0)  # [n, 16, c]
     return ops.sum(values * ops.reshape(weights, (count, taps, 1)), axis=1)
 
 
-def _taps(pixels: Tensor, extent: Tensor, cells: Tensor, kernel: Any) -> tuple[Tensor, Tensor]:
-    """Cell numbers int32 [n, k] and weights float32 [n, k] around each pixel, along one axis.
+def _taps(pixels: Tensor, extent: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+    """Cell numbers int32 [n, 4] and weights float32 [n, 4] around each pixel, along one axis.
 
     The original maps the pixels 0 .. extent-1 onto the whole width of the map, from the outer edge of its first
     cell to that of its last, and the descriptors were trained that way: hence ``extent - 1`` and then ``- 0.5``.
@@ -151,14 +142,10 @@ def _taps(pixels: Tensor, extent: Tensor, cells: Tensor, kernel: Any) -> tuple[T
     steps = ops.cast(extent - 1, "float32")
     position = ops.cast(pixels, "float32") / steps * ops.cast(cells, "float32") - 0.5
     base = ops.floor(position)
-    offsets, weights = kernel(position - base)
+    offsets, weights = _cubic_kernel(position - base)
     index = ops.cast(base, "int32")[:, None] + ops.convert_to_tensor(offsets, dtype="int32")[None, :]
     inside = ops.logical_and(index >= 0, index < cells)
     return ops.clip(index, 0, cells - 1), weights * ops.cast(inside, "float32")
-
-
-def _linear_kernel(t: Tensor) -> tuple[list[int], Tensor]:
-    return [0, 1], ops.stack([1 - t, t], axis=-1)
 
 
 def _cubic_kernel(t: Tensor) -> tuple[list[int], Tensor]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +15,8 @@ import numpy.typing as npt
 from recognition.errors import ExtractorError, ExtractorOutOfMemory
 from recognition.extractors.base import Image
 from recognition.extractors.spread import spread
+from recognition.extractors.xfeat_keypoints import Float32, Int32, local_maxima, sample_bilinear
 from recognition.images import widening
-
-Float32 = npt.NDArray[np.float32]
-Int32 = npt.NDArray[np.int32]
 
 THRESHOLD = 0.05  # heatmap value that a keypoint must exceed, in (0, 1)
 MIN_SIDE = 32  # pixels: the network's coarsest map has one value per 32 pixels
@@ -24,11 +24,12 @@ MAX_ENLARGEMENT = 2.0  # more only blurs
 GPU_BATCH = 8  # images per network call; bounds the memory
 # A batch is no faster on a CPU, and there the neighbours would change the last bits of a photograph's features.
 CPU_BATCH = 1
+LEVELS_AT_ONCE = 5
 
 
 @dataclass(frozen=True)
 class Detections:
-    """What the network found at one scale in a batch of equally large images.
+    """What the network found at one scale in a batch, in which all images have one size.
 
     Attributes:
         maps: tensor [b, h/8, w/8, 64], dense descriptors, left where the network put them.
@@ -60,20 +61,18 @@ class Network:
 
         net = xfeat_net.build(arrays)
 
-        def trusted(reliability: Any, where: Any, size: Any) -> Any:
-            return xfeat_net.sample_bilinear(reliability[..., None], where, size)[:, 0]
-
         def describe(maps: Any, where: Any, size: Any) -> Any:
             return tf.math.l2_normalize(xfeat_net.sample_bicubic(maps, where, size), axis=-1)
 
         images = tf.TensorSpec([None, None, None, None], tf.float32)
         maps = tf.TensorSpec([None, None, None, 64], tf.float32)
         where, size = tf.TensorSpec([None, 3], tf.int32), tf.TensorSpec([2], tf.int32)
-        reliability = tf.TensorSpec([None, None, None], tf.float32)
         self._detect: Callable[[Any], Any] = tf.function(net, input_signature=[images])
-        self._trusted: Callable[[Any, Any, Any], Any] = tf.function(trusted, input_signature=[reliability, where, size])
         self._describe: Callable[[Any, Any, Any], Any] = tf.function(describe, input_signature=[maps, where, size])
-        self.batch_size = GPU_BATCH if tf.config.list_physical_devices("GPU") else CPU_BATCH
+        on_gpu = bool(tf.config.list_physical_devices("GPU"))
+        self.batch_size = GPU_BATCH if on_gpu else CPU_BATCH
+        # A level's small layers leave a core idle, which another level can use; a card is busy with one.
+        self._each: Callable[..., Iterator[Detections]] = map if on_gpu else ThreadPoolExecutor(LEVELS_AT_ONCE).map
         self._failure: type[Exception] = tf.errors.OpError
         self._out_of_memory: type[Exception] = tf.errors.ResourceExhaustedError
 
@@ -81,38 +80,42 @@ class Network:
         """Keypoints of float32 [b, h, w, c] images in [0, 1] (c = 1 or 3; h, w multiples of 32), row by row.
 
         Raises:
-            ExtractorError: TensorFlow failed, for instance for want of memory.
+            ExtractorOutOfMemory: the device's memory does not suffice.
+            ExtractorError: TensorFlow failed.
         """
-        try:
+        with self._translated(f"a batch of shape {list(images.shape)}"):
             maps, heatmap, reliability = self._detect(images)
-            heat = heatmap.numpy()
-            where = local_maxima(heat, THRESHOLD)
-            trust = self._trusted(reliability, where, np.array(images.shape[1:3], np.int32)).numpy()
+            heat, trust = heatmap.numpy(), reliability.numpy()
+        size = (images.shape[1], images.shape[2])
+        where = local_maxima(heat, THRESHOLD)
+        return Detections(maps, size, where, heat[tuple(where.T)] * sample_bilinear(trust, where, size))
+
+    def detect_all(self, levels: Sequence[Float32]) -> list[Detections]:
+        """As :meth:`detect`, of images in several sizes; the last ones, which should be the largest, begin."""
+        return list(self._each(self.detect, levels[::-1]))[::-1]
+
+    def describe(self, found: Detections, where: Int32) -> Float32:
+        """Unit descriptors float32 [n, 64], not projected, at ``where``, int32 [n, 3] as in the detections.
+
+        Raises:
+            ExtractorError: as :meth:`detect`.
+        """
+        with self._translated(f"{len(where)} keypoints of a batch of shape {list(found.maps.shape)}"):
+            descriptors: Float32 = self._describe(found.maps, where, np.array(found.size, np.int32)).numpy()
+            return descriptors
+
+    @contextmanager
+    def _translated(self, work: str) -> Iterator[None]:
+        """TensorFlow's errors as Landmarq's."""
+        try:
+            yield
         except self._out_of_memory as error:
             raise ExtractorOutOfMemory(
-                f"the device's memory does not suffice for a batch of shape {list(images.shape)}: "
+                f"the device's memory does not suffice for {work}: "
                 "lower LANDMARQ_BATCH__SIZE or LANDMARQ_XFEAT__IMAGE_SIDE"
             ) from error
         except self._failure as error:
-            raise ExtractorError(f"the network failed on a batch of shape {images.shape}: {error}") from error
-        return Detections(maps, (images.shape[1], images.shape[2]), where, heat[tuple(where.T)] * trust)
-
-    def describe(self, found: Detections, where: Int32) -> Float32:
-        """Unit descriptors float32 [n, 64], not projected, at ``where``, int32 [n, 3] as in the detections."""
-        descriptors: Float32 = self._describe(found.maps, where, np.array(found.size, np.int32)).numpy()
-        return descriptors
-
-
-def local_maxima(heatmaps: Float32, threshold: float, size: int = 5) -> Int32:
-    """Where float32 [b, h, w] heatmaps exceed the threshold and their size x size neighbours: int32 [n, 3], row by row.
-
-    Like the original, nothing is taken from the last row and column. OpenCV's dilation gives the very numbers of
-    TensorFlow's pooling, which is slow where there is one channel only.
-    """
-    window = np.ones((size, size), np.uint8)
-    highest = np.stack([cv2.dilate(heatmap, window) for heatmap in heatmaps])
-    found = (heatmaps == highest) & (heatmaps > threshold)
-    return np.argwhere(found[:, :-1, :-1]).astype(np.int32)
+            raise ExtractorError(f"the network failed on {work}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -137,22 +140,30 @@ class RawFeatures:
 def extract(
     network: Network, images: Sequence[Image], image_side: int, scales: Sequence[float], max_features: int
 ) -> list[RawFeatures]:
-    """The best features over all scales of each image, spread over it; the images (at least one) are of one size.
+    """The best features over all scales of each image, spread over it; of all images :func:`seen_sizes` are the same.
 
     Those of a wide image are ``widening`` times as many, from ``widening`` times as large a picture.
     """
-    size = (images[0].shape[0], images[0].shape[1])
-    wider = widening(size)
-    sizes = level_sizes(size, image_side * wider, scales)
-    grays = [_gray(image, max(map(max, sizes), default=MIN_SIDE)) for image in images]
-    levels = [network.detect(np.stack([_resize(gray, level) for gray in grays])[..., None]) for level in sizes]
-    steps = np.array(size) / np.array([found.size for found in levels]).reshape(-1, 2)  # original pixels per pixel
-    spans = np.sqrt(steps.prod(axis=1)).astype(np.float32)
-    chosen = [_spread(best_first(levels, i), steps, size, round(max_features * wider)) for i in range(len(images))]
-    return [
-        RawFeatures(_locations(picked, steps, size), descriptors, picked.scores, spans[picked.level])
-        for picked, descriptors in zip(chosen, _describe(network, levels, chosen), strict=True)
+    sizes = [(image.shape[0], image.shape[1]) for image in images]
+    seen = seen_sizes(sizes[0], image_side, scales)
+    grays = [_gray(image, max(map(max, seen), default=MIN_SIDE)) for image in images]
+    levels = network.detect_all([np.stack([_resize(gray, level) for gray in grays])[..., None] for level in seen])
+    steps = [np.array(size) / np.array(seen).reshape(-1, 2) for size in sizes]  # original pixels per pixel, [levels, 2]
+    chosen = [
+        _spread(best_first(levels, i), steps[i], size, round(max_features * widening(size)))
+        for i, size in enumerate(sizes)
     ]
+    return [
+        RawFeatures(_locations(picked, step, size), descriptors, picked.scores, _spans(step)[picked.level])
+        for picked, step, size, descriptors in zip(
+            chosen, steps, sizes, _describe(network, levels, chosen), strict=True
+        )
+    ]
+
+
+def seen_sizes(size: tuple[int, int], image_side: int, scales: Sequence[float]) -> list[tuple[int, int]]:
+    """(h, w) in which the network sees an image (height, width): :func:`level_sizes`, larger ones of a wide image."""
+    return level_sizes(size, image_side * widening(size), scales)
 
 
 def level_sizes(size: tuple[int, int], image_side: float, scales: Sequence[float]) -> list[tuple[int, int]]:
@@ -210,6 +221,12 @@ def _resize(gray: Float32, size: tuple[int, int]) -> Float32:
     shrinks = size[0] * size[1] < gray.size
     resized: Float32 = cv2.resize(gray, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return resized
+
+
+def _spans(steps: npt.NDArray[np.float64]) -> Float32:
+    """Original pixels per pixel of each level, float32 [levels]."""
+    spans: Float32 = np.sqrt(steps.prod(axis=1)).astype(np.float32)
+    return spans
 
 
 def _multiple(side: float) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from recognition.blas import one_thread
 from recognition.errors import ImageError, SegmentCorrupt
 from recognition.features import Float32
 from recognition.images import Image, ImageLimits, decode
@@ -154,8 +155,9 @@ def _part(segment: Segment, first: int) -> Part:
 def _similarities(segment: Segment, embedding: Float32) -> Float32:
     if segment.embeddings is None:
         return np.zeros(int(segment.live.sum()), np.float32)
-    found: Float32 = (segment.embeddings @ embedding)[segment.live]
-    return found
+    with one_thread():
+        found: Float32 = segment.embeddings @ embedding
+    return found[segment.live]
 
 
 def _merge_landmarks(segments: Sequence[Segment]) -> tuple[list[Landmark], Int32]:

@@ -12,8 +12,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from recognition.blas import one_thread
 from recognition.features import Float32
-from recognition.search.base import Blocks, Int64, one_thread
+from recognition.search.base import Blocks, Int64
 from recognition.search.exact import Nearest, offer_all
 from recognition.search.lists import LEAST, Int32, Lists
 from recognition.search.part import Part

@@ -7,29 +7,14 @@ where a query has fewer than k neighbours within the bound, the distance is inf 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import ThreadpoolController
 
 from recognition.features import Float32
 
 Int64 = npt.NDArray[np.int64]
-
-
-def one_thread() -> AbstractContextManager[object]:
-    """While it lasts, BLAS uses one thread: a search's products are too small to be shared, and where the cores have
-    other work, threads that wait for each other took eight times as long."""
-    limit: AbstractContextManager[object] = _libraries().limit(limits=1, user_api="blas")
-    return limit
-
-
-@lru_cache(maxsize=1)
-def _libraries() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through all that is loaded, which takes milliseconds
 
 
 class Searcher(Protocol):

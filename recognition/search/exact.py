@@ -12,8 +12,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from recognition.blas import one_thread
 from recognition.features import Float32
-from recognition.search.base import Blocks, Int64, nearest, one_thread
+from recognition.search.base import Blocks, Int64, nearest
 
 # Similarities of one tile, 1 MiB of float32: they are read again before they leave the core's cache.
 TILE = 2**18

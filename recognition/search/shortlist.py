@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recognition.blas import one_thread
 from recognition.features import Float32
-from recognition.search.base import Blocks, Int64, one_thread
+from recognition.search.base import Blocks, Int64
 from recognition.search.exact import Nearest, offer_all
 
 if TYPE_CHECKING:

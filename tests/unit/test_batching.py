@@ -123,6 +123,15 @@ def test_sizes_are_not_mixed(pool: ThreadPoolExecutor) -> None:
     assert sorted(sorted(batch) for batch in network.batches) == [[0, 2, 4], [1, 3, 5]]
 
 
+def test_what_shares_a_bucket_shares_a_call(pool: ThreadPoolExecutor) -> None:
+    network = Network()
+    images = [picture(i, (2 + i % 2, 3 + i)) for i in range(6)]
+    batcher = Batcher(network, size=8, wait_s=LONG_S, bucket=lambda image: image.shape[0])
+    futures = together(batcher, pool, images)
+    assert [future.result().image_size for future in futures] == [image.shape[:2] for image in images]
+    assert sorted(sorted(batch) for batch in network.batches) == [[0, 2, 4], [1, 3, 5]]
+
+
 def test_while_the_network_is_busy_the_next_batch_gathers(pool: ThreadPoolExecutor) -> None:
     network = Network()
     batcher = Batcher(network, size=4, wait_s=0.0, runs=1)
@@ -232,11 +241,17 @@ def test_refuses_parameters(options: dict[str, float]) -> None:
 
 
 class Sized:
-    """An extractor of which only the batch size is asked."""
+    """An extractor of which only the batch size and the bucket are asked."""
 
     batch_size = 8
+
+    def bucket(self, image: Image) -> int:
+        """All of one height share calls."""
+        return image.shape[0]
 
 
 @pytest.mark.parametrize(("batch", "size"), [({}, 8), ({"size": 1}, 1), ({"size": 3}, 3)])
 def test_the_device_decides_unless_the_settings_do(batch: dict[str, int], size: int) -> None:
-    assert gpu.make_batcher(Sized(), load(batch=batch)).size == size  # type: ignore[arg-type]
+    batcher = gpu.make_batcher(Sized(), load(batch=batch))  # type: ignore[arg-type]
+    assert batcher.size == size
+    assert batcher._bucket(picture(0, (5, 6))) == 5

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recognition.errors import ExtractorError
 from recognition.extractors import xfeat as module
 from recognition.extractors import xfeat_pyramid
 from recognition.extractors.base import Image
@@ -73,8 +74,25 @@ def test_compiles_once_for_all_sizes(network: xfeat_pyramid.Network) -> None:
     for batch, height, width in ((1, 64, 96), (3, 96, 64), (2, 32, 32)):
         found = network.detect(np.random.default_rng(0).random((batch, height, width, 1), np.float32))
         network.describe(found, found.where)
-    functions: list[Any] = [network._detect, network._trusted, network._describe]
-    assert [function.experimental_get_tracing_count() for function in functions] == [1, 1, 1]
+    functions: list[Any] = [network._detect, network._describe]
+    assert [function.experimental_get_tracing_count() for function in functions] == [1, 1]
+
+
+@tensorflow
+@pytest.mark.parametrize("cards", [0, 1])
+def test_levels_at_once_are_those_one_by_one(cards: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a card they do go one by one."""
+    import tensorflow as tf
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["card"] * cards)
+    network = xfeat_pyramid.Network(module.read_arrays(WEIGHTS))
+    assert network.batch_size == (xfeat_pyramid.GPU_BATCH if cards else xfeat_pyramid.CPU_BATCH)
+    levels = [np.random.default_rng(side).random((1, side, 64, 1), np.float32) for side in (32, 96, 64)]
+    for found, images in zip(network.detect_all(levels), levels, strict=True):
+        alone = network.detect(images)
+        assert found.size == alone.size == images.shape[1:3]
+        np.testing.assert_array_equal(found.where, alone.where)
+        np.testing.assert_array_equal(found.scores, alone.scores)
 
 
 # Features
@@ -159,12 +177,57 @@ def test_batch_of_eight_agrees_with_single_images(xfeat: XFeatExtractor) -> None
     images = [photo(seed, (240, 320)) for seed in range(8)]
     batched = XFeatExtractor(batch_size=8)
     for alone, together in zip([one(xfeat, image) for image in images], batched.extract(images), strict=True):
-        assert len(alone) == len(together)
-        # Scores that differ in the seventh digit may change places: compare by place, scale and score.
-        np.testing.assert_allclose(alone.scores, together.scores, atol=1e-4)
-        rows = [np.lexsort((*f.locations.T, f.scales)) for f in (alone, together)]
-        np.testing.assert_allclose(alone.locations[rows[0]], together.locations[rows[1]], atol=1e-4)
-        np.testing.assert_allclose(alone.descriptors[rows[0]], together.descriptors[rows[1]], atol=1e-4)
+        _agree(alone, together)
+
+
+def _agree(alone: Features, together: Features) -> None:
+    assert len(alone) == len(together)
+    # Scores that differ in the seventh digit may change places: compare by place, scale and score.
+    np.testing.assert_allclose(alone.scores, together.scores, atol=1e-4)
+    rows = [np.lexsort((*f.locations.T, f.scales)) for f in (alone, together)]
+    np.testing.assert_allclose(alone.locations[rows[0]], together.locations[rows[1]], atol=1e-4)
+    np.testing.assert_allclose(alone.descriptors[rows[0]], together.descriptors[rows[1]], atol=1e-4)
+
+
+@tensorflow
+def test_sizes_that_look_the_same_to_the_network_share_its_calls(
+    xfeat: XFeatExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Places are still those of each image."""
+    images = [photo(1, (600, 800)), photo(2, (603, 798)), photo(3, (1200, 1600))]
+    batches: list[int] = []
+    detect = xfeat_pyramid.Network.detect
+
+    def counted(self: xfeat_pyramid.Network, images: Float32) -> xfeat_pyramid.Detections:
+        batches.append(len(images))
+        return detect(self, images)
+
+    monkeypatch.setattr(xfeat_pyramid.Network, "detect", counted)
+    batched = XFeatExtractor(batch_size=8)
+    batched.load()
+    batches.clear()
+    found = batched.extract(images)
+    assert batches == [len(images)] * len(SCALES)
+    for image, features in zip(images, found, strict=True):
+        assert features.image_size == image.shape[:2]
+        _agree(one(xfeat, image), features)
+
+
+def test_buckets() -> None:
+    """Loads nothing."""
+    extractor = XFeatExtractor()
+    sizes = [(600, 800), (603, 798), (3000, 4000), (800, 600), (600, 1600), (300, 400), (20, 20), (10, 3000)]
+    buckets = [extractor.bucket(np.empty((*size, 3), np.uint8)) for size in sizes]
+    assert [buckets.index(bucket) for bucket in buckets] == [0, 0, 0, 3, 4, 5, 6, 6]
+
+
+@tensorflow
+def test_an_error_of_tensorflow_is_an_extractor_error(network: xfeat_pyramid.Network) -> None:
+    found = network.detect(photo(1, (96, 128))[None].astype(np.float32) / np.float32(255))
+    with pytest.raises(ExtractorError, match="1 keypoints"):
+        network.describe(found, np.array([[7, 0, 0]], np.int32))  # there is no eighth image
+    with pytest.raises(ExtractorError, match="batch of shape"):
+        network.detect(np.zeros((1, 33, 64, 1), np.float32))  # not multiples of 32
 
 
 @tensorflow
