@@ -21,10 +21,10 @@ import numpy as np
 from benchmarks.data import SAMPLES
 from benchmarks.measure import Timing, measure, report
 from config.settings import load
+from landmarq.environment import load_extractor
 from recognition.extractors.device import limit_memory
 from recognition.images import decode
 from workers.batching import Batcher
-from workers.engine import make_extractor
 from workers.gpu import make_batcher
 
 TURNS = 3
@@ -41,8 +41,7 @@ def main() -> None:
     files = sorted((SAMPLES / "query").glob("*.jpg"))
     photos = [files[i % len(files)].read_bytes() for i in range(arguments.photos)]
     cards = limit_memory()
-    extractor = make_extractor(load())
-    extractor.load()
+    extractor = load_extractor(load())
     batchers = {name: make_batcher(extractor, load(batch={"size": size})) for name, size in SIZES.items()}
     rows = [row for jobs in LOADS for row in _at_load(batchers, photos, jobs)]
     where = f"{cards} GPU, batches of up to {batchers['as shipped'].size}" if cards else "no GPU, so no batches"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -99,6 +100,9 @@ def assume(role: Role, app: Celery) -> None:
 
     def on_worker_init(sender: Any, **_: object) -> None:
         role.prepare(sender)
+        # What is loaded by now stays: no collection need look through it, and no forked process copy it.
+        gc.collect()
+        gc.freeze()
 
     def landmarq(state: Any, **_: object) -> dict[str, object]:
         """What this worker has loaded."""
