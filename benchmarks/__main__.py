@@ -10,6 +10,7 @@ for name, *options in (
     ("verify",),
     ("extract", "--quick"),
     ("pipeline",),
+    ("batching", "--photos", "12"),
     ("startup", "--sizes", "10000"),
 ):
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=True)

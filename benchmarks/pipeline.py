@@ -54,9 +54,11 @@ def main() -> None:
         engine = Engine(load(index_dir=few))
         floor = measure(lambda: [engine.recognize(photo) for photo in asked], times=2)
         features = [extract(decode(photo), engine.extractor, engine.profile.extract) for photo in photos]
+        with _line(folder / "idle", few) as (client, crew):  # as docker-compose.yml has it
+            crew.hire("gpu", concurrency=2), crew.hire("cpu", concurrency=2).ready()
+            report("one job at a time, ms", _idle(client, asked), files[0])
         with _line(folder / "line", few) as (client, crew):
             crew.hire("gpu", concurrency=2), crew.hire("cpu", name="cpu1").ready()
-            report("one job at a time, ms", _idle(client, asked, crew), files[0])
             report(f"{len(asked)} photographs at once", _saturated(client, asked, crew, floor), files[1])
         title = f"{len(asked)} jobs from their features on, {len(photos)} queries, {arguments.copies} more photographs"
         report(title, _cpu_bound(folder, many, features, len(asked)), files[2])
@@ -75,7 +77,7 @@ def _line(folder: Path, index: Path) -> Iterator[tuple[Client, Crew]]:
         yield client, crew
 
 
-def _idle(client: Client, asked: Sequence[bytes], crew: Crew) -> list[dict[str, Any]]:
+def _idle(client: Client, asked: Sequence[bytes]) -> list[dict[str, Any]]:
     for photo in asked:  # the workers' first jobs load and compile
         client.submit(photo).wait(PATIENCE_S)
     parts = [_one_job(client, photo) for photo in [*asked, *asked]]
