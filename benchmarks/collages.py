@@ -34,7 +34,8 @@ def main() -> None:
     engine = Engine(load(index_dir=arguments.index, rank={"max_candidates": 100}))
     asked = [question for question in read_dataset(arguments.dataset, None).questions if question.truth]
     order = np.random.default_rng(0).permutation(len(asked))
-    left, right = (order[i : 2 * arguments.pairs : 2] for i in (0, 1))
+    count = min(arguments.pairs, len(asked) // 2)
+    left, right = (order[i : 2 * count : 2] for i in (0, 1))
     pairs = [(asked[a], asked[b]) for a, b in zip(left, right, strict=True) if asked[a].truth != asked[b].truth]
     answers = [engine.recognize(_beside(a.file, b.file)) for a, b in pairs]
     found = [{landmark["id"] for landmark in answer["landmarks"]} for answer in answers]

@@ -36,7 +36,7 @@ def headline(name: str, result: Result) -> str:
         reason = (result.get("reason") or {}).get("message")
         what = "[yellow]unknown[/]" + (f" ({escape(reason)})" if reason else "")
     else:
-        what = "; ".join(_named(each) for each in result.get("landmarks") or [landmark])
+        what = "; ".join(_named(each) for each in result["landmarks"])
     return f"{escape(name)}: {what}"
 
 

@@ -46,31 +46,20 @@ class Features:
     def __post_init__(self) -> None:
         n = len(self.locations)
         expected = {"locations": (n, 2), "descriptors": (n, self.descriptors.shape[-1]), "scores": (n,), "scales": (n,)}
+        if (self.embedding is None) != (not self.embedder):
+            raise FeaturesError("an embedding and the fingerprint of its embedder come together or not at all")
+        if self.embedding is not None:
+            expected["embedding"] = (self.embedding.size,)
+        if self.halves is not None:
+            if self.embedding is None:
+                raise FeaturesError("halves come with the embedding of the whole photograph or not at all")
+            expected["halves"] = (2, self.embedding.size)
         for name, shape in expected.items():
             array = getattr(self, name)
             if array.shape != shape or array.dtype != np.float32:
                 raise FeaturesError(f"{name} must be float32 {list(shape)}, not {array.dtype} {list(array.shape)}")
             if not np.isfinite(array).all():
                 raise FeaturesError(f"{name} holds a value that is not finite")
-        self._check_embedding()
-
-    def _check_embedding(self) -> None:
-        if (self.embedding is None) != (not self.embedder):
-            raise FeaturesError("an embedding and the fingerprint of its embedder come together or not at all")
-        if self.embedding is None:
-            if self.halves is not None:
-                raise FeaturesError("halves come with the embedding of the whole photograph or not at all")
-            return
-        self._check_vectors("embedding", self.embedding, "[e]")
-        if self.halves is not None:
-            self._check_vectors("halves", self.halves, f"[2, {len(self.embedding)}]", (2, len(self.embedding)))
-
-    @staticmethod
-    def _check_vectors(name: str, vectors: Float32, wanted: str, shape: tuple[int, ...] = ()) -> None:
-        fits = vectors.shape == shape if shape else vectors.ndim == 1
-        if not fits or vectors.dtype != np.float32 or not np.isfinite(vectors).all():
-            found = f"{vectors.dtype} {list(vectors.shape)}"
-            raise FeaturesError(f"{name} must be finite float32 {wanted}, not {found}")
 
     def __len__(self) -> int:
         return len(self.locations)

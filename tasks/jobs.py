@@ -179,7 +179,7 @@ class JobStore:
     def finish(self, job_id: str, recognition: Mapping[str, Any], *, work_ms: float = 0) -> bool:
         """Make the job done with this answer. True for the one call that made it final."""
         return self._final(
-            job_id, State.DONE, stage="verify", result=_ANSWER.dump_json(dict(recognition)).decode(), work_ms=work_ms
+            job_id, State.DONE, stage="verify", result=_ANSWER.dump_json(dict(recognition)), work_ms=work_ms
         )
 
     def fail(self, job_id: str, *, code: str, message: str, stage: Stage) -> bool:
@@ -234,7 +234,7 @@ class JobStore:
             pipe.execute()
 
     def _final(
-        self, job_id: str, state: State, *, stage: str = "", error: str = "", result: str = "", work_ms: float = 0
+        self, job_id: str, state: State, *, stage: str = "", error: str = "", result: bytes = b"", work_ms: float = 0
     ) -> bool:
         keys = [record_key(job_id), OPEN_JOBS, *(blobs.key(job_id, name) for name in blobs.NAMES)]
         arguments = [job_id, state.value, stage, error, result, self._ttl_s, done_channel(job_id), work_ms]

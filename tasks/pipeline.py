@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery import Celery
+from celery import Celery, chain
 
 from config.celery import queue_for
 from tasks.jobs import STAGES, Stage
@@ -38,6 +38,6 @@ def enqueue(app: Celery, job_id: str, *, bulk: bool = False, start: Stage = "ext
         kombu.exceptions.OperationalError: the broker can't be reached.
     """
     stages = STAGES[STAGES.index(start) :]
-    first, *rest = [stage_signature(app, job_id, stage, bulk=bulk) for stage in stages]
-    # What `celery.chain` comes to, in half its time: the signatures that follow, the next one last.
-    first.apply_async(chain=rest[::-1], **options)
+    signatures = [stage_signature(app, job_id, stage, bulk=bulk) for stage in stages]
+    # A chain of one would be unwrapped by Celery with an id of its own.
+    (chain(*signatures, app=app) if len(signatures) > 1 else signatures[0]).apply_async(**options)

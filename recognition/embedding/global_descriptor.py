@@ -101,9 +101,11 @@ class GlobalDescriptor:
         Raises:
             ExtractorUnavailable: as :meth:`load`, which it calls if nobody has.
         """
+        from recognition.embedding import efficientnet
+
         maps = view.maps if view.maps.shape[0] > view.maps.shape[1] else view.maps.swapaxes(0, 1)
         length = (len(maps) + 1) // 2  # of an odd number, the middle belongs to both
-        pooled = np.stack([_gem(half) for half in (maps[:length], maps[-length:])])
+        pooled: Float32 = np.asarray(efficientnet.gem(np.stack((maps[:length], maps[-length:])), GEM_POWER))
         return self.whiten(unit(pooled))
 
     def look(self, image: Image) -> View:
@@ -157,12 +159,6 @@ def unit(vectors: Float32) -> Float32:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled: Float32 = vectors / np.maximum(lengths, np.float32(1e-12))
     return scaled
-
-
-def _gem(maps: Float32) -> Float32:
-    """What ``efficientnet.gem`` makes of a part of a map, float32 [h, w, c] >= 0: float32 [c]."""
-    mean: Float32 = np.power(np.power(maps, GEM_POWER).mean(axis=(0, 1)), 1 / GEM_POWER).astype(np.float32)
-    return mean
 
 
 def _prepared(image: Image, side: int) -> Float32:

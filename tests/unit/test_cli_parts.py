@@ -36,6 +36,7 @@ def test_a_confidence_is_never_rounded_up_to_a_certainty(confidence: float) -> N
 COLOSSEUM = {"id": "colosseum", "title": "The Colosseum, Rome, Italy", "confidence": 0.97, "inliers": 29}
 FOUND = {
     "landmark": COLOSSEUM,
+    "landmarks": [COLOSSEUM],
     "candidates": [
         {"image": "c.jpg", "landmark": "colosseum", "inliers": 29},
         {"image": "t.jpg", "landmark": "trevi", "inliers": 9},
