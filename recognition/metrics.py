@@ -17,7 +17,7 @@ class Judged:
 
     Attributes:
         truth: id of the landmark that it shows, or None for a distractor.
-        best: the landmark ranked first, whatever its confidence, or None when there is no candidate at all.
+        best: the landmark put first, whatever its confidence, or None when there is no candidate at all.
         confidence: of ``best``, in [0, 1].
         ranking: landmark ids of the index images in the order in which they were ranked.
         relevant: number of index images of ``truth``.
